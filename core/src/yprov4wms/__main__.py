@@ -1,0 +1,5 @@
+"""``python -m yprov4wms``."""
+
+from yprov4wms.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""The ``yprov4wms`` command: one module per subcommand."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from yprov4wms import __version__
+from yprov4wms.cli import doctor, export, runs, show, validate
+from yprov4wms.settings import SettingError
+from yprov4wms.store import StoreError
+
+EPILOG = """\b
+Exit status:
+  0  done
+  1  the answer is no: rules are broken (validate), recording cannot work (doctor)
+  2  wrong usage, or input or output that cannot be used
+"""
+
+
+@click.group(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="yprov4wms")
+def cli() -> None:
+    """Look at recorded workflow runs, and make their provenance documents."""
+
+
+for module in (runs, show, export, validate, doctor):
+    cli.add_command(module.command)
+
+
+def main() -> None:
+    """Entry point: any error is one line on stderr."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f" (see: {context.command_path} --help)" if context else ""
+        _fail(error.format_message() + hint)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except (StoreError, SettingError, ValueError) as error:
+        _fail(str(error))
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _fail(f"{name}{error.strerror or error}")
+
+
+def _fail(message: str, code: int = 2) -> None:
+    text = " ".join(message.split())
+    click.echo(f"yprov4wms: error: {text}", err=True)
+    sys.exit(code)

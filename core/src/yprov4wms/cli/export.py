@@ -1,0 +1,109 @@
+"""``yprov4wms export``: the combined document of a run, or its step graph."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from typing import BinaryIO
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from yprov4wms.cli import options
+from yprov4wms.export import document
+from yprov4wms.export.graph import FORMATS, write_graph
+from yprov4wms.graph import StepGraph
+from yprov4wms.replay import replay, replay_workflow
+from yprov4wms.run import Run
+from yprov4wms.settings import load
+from yprov4wms.store import RunFolder, Store, write_atomically
+
+PROV_JSON = "prov-json"
+
+
+@click.command(
+    "export",
+    epilog="""\b
+Examples:
+  yprov4wms export                                  the latest run, to its place in the store
+  yprov4wms export 0192f --output run.json.zst      compressed
+  yprov4wms export latest --nest bundle -o -        to standard output
+  yprov4wms export latest --format mermaid -o graph.mmd
+""",
+    help=f"""Write the provenance document of a run.
+
+{options.RUN_HELP} A run that was killed, or that still goes on, gives the document of what is
+known. The same record always gives the same bytes.""",
+)
+@options.run
+@options.store
+@click.option("-o", "--output", metavar="FILE", help="Default: prov.json in the run's folder.")
+@click.option(
+    "--format",
+    "form",
+    default=PROV_JSON,
+    show_default=True,
+    type=click.Choice([PROV_JSON, *FORMATS]),
+    help="The document, or the step graph in one of these.",
+)
+@click.option(
+    "--nest",
+    type=click.Choice(["flatten", "bundle", "link"]),
+    help="How child runs enter the document (default: $YPROV_NEST, else flatten).",
+)
+def command(run: str, store: str, output: str | None, form: str, nest: str | None) -> None:
+    folder = Store(store).find(run)
+    mode = load({"nest": nest}).nest
+    if form != PROV_JSON:
+        _graph(folder, form, output)
+        return
+    if output == "-":
+        with tempfile.TemporaryFile() as spool:
+            found = replay(folder)
+            document.write_document(document.build(found, folder, mode), spool, "")
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    else:
+        target = output or folder.document
+        with _progress() as progress:
+            bar = progress.add_task("tasks written: 0")
+            found = document.export(
+                folder,
+                target,
+                mode,
+                lambda done: progress.update(bar, description=f"tasks written: {done}"),
+            )
+        click.echo(target)
+    for problem in found.problems[:20]:
+        click.echo(f"yprov4wms: warning: {problem}", err=True)
+    if len(found.problems) > 20:
+        click.echo(f"yprov4wms: warning: {len(found.problems) - 20} more", err=True)
+
+
+def _graph(folder: RunFolder, form: str, output: str | None) -> None:
+    run: Run = replay_workflow(folder)
+    graph = StepGraph.of(run)
+
+    def write(file: BinaryIO) -> None:
+        write_graph(graph, form, file)
+
+    if output is None or output == "-":
+        write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        write_atomically(output, write)
+        click.echo(output)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,56 @@
+"""``yprov4wms runs``: what is in a store."""
+
+from __future__ import annotations
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from yprov4wms.cli import options, style
+from yprov4wms.replay import replay
+from yprov4wms.run import MLRun, Run
+from yprov4wms.store import Store, StoreError
+
+
+@click.command(
+    "runs",
+    epilog="""\b
+Examples:
+  yprov4wms runs
+  yprov4wms runs --store s3://bucket/provenance
+""",
+)
+@options.store
+def command(store: str) -> None:
+    """List the runs in a store, oldest first."""
+    found = Store(store)
+    names = found.runs()
+    console = style.console()
+    if not names:
+        console.print(f"no runs in {found.location}", markup=False)
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("run", "started", "status", "workflow", "engine"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("tasks", justify="right")
+    table.add_column("failed", justify="right")
+    for name in style.progress(names, "reading runs"):
+        try:
+            run = replay(found.run(name))
+        except StoreError as error:
+            table.add_row(name, "", Text("damaged", "red"), Text(str(error)))
+            continue
+        table.add_row(name, *_cells(run))
+    console.print(table)
+
+
+def _cells(run: Run | MLRun) -> list[str | Text]:
+    started, status = style.local_time(run.start.time), style.status(run.status)
+    if isinstance(run, MLRun):
+        return [started, status, Text(run.start.experiment), "ML run", "", ""]
+    statuses = run.statuses().values()
+    failed = sum(1 for one in statuses if one == "failed")
+    engine = run.start.engine.name
+    tasks, failures = str(len(run.tasks)), str(failed or "")
+    return [started, status, Text(run.start.workflow), Text(engine), tasks, failures]

@@ -1,0 +1,399 @@
+"""The closed set of events: the contract between adapters, the journal and replay.
+
+One event is one JSON object on one line of a journal file. Field names here are
+the names on disk. A field that is unknown is left out, never guessed.
+
+Times are UTC, ``YYYY-MM-DDThh:mm:ss.ffffff+00:00`` (the form that PROV-JSON
+carries, so that no reader converts them); sizes are bytes, durations seconds,
+energies joules.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+VERSION = 1
+
+
+class Status(StrEnum):
+    """What became of a run, a task or an attempt (``yprov4wfs:status``)."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    #: An attempt or run without a recorded end: it was running when the record stops.
+    RUNNING = "running"
+    #: Planned, and never started.
+    NOT_STARTED = "not-started"
+    #: Never started because something that it depends on failed.
+    UPSTREAM_FAILED = "upstream-failed"
+    #: Never started because the engine decided so (branch, condition).
+    SKIPPED = "skipped"
+    #: Never started because its outputs were current.
+    UP_TO_DATE = "up-to-date"
+    #: Its outputs came from a cache; no process ran.
+    CACHED = "cached"
+
+
+class FileType(StrEnum):
+    FILE = "file"
+    DIRECTORY = "directory"
+    FIFO = "fifo"
+    URL = "url"
+    #: It was named, and was not there when looked at.
+    MISSING = "missing"
+    #: A socket, a device.
+    OTHER = "other"
+
+
+class File(msgspec.Struct, omit_defaults=True, gc=False):
+    """What one path held at one moment.
+
+    path: relative to the run's directory where it lies inside, else absolute, or a URL.
+    mtime_ns: nanoseconds since the epoch.
+    sha256: of the content; of a directory, over its members' paths and checksums.
+    target: of a symbolic link, what it names.
+    members: of a directory, its regular files at any depth, sorted by path, which is
+        relative to the directory; ``member_count`` is their true number, where it is
+        larger than the list.
+    note: why a checksum is missing.
+    """
+
+    path: str
+    type: FileType = FileType.FILE
+    role: str | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+    sha256: str | None = None
+    target: str | None = None
+    members: list[File] | None = None
+    member_count: int | None = None
+    note: str | None = None
+
+
+class Figure(msgspec.Struct, omit_defaults=True, gc=False):
+    """One measured or estimated quantity, with its unit and how it came about.
+
+    ``value`` is the figure; an estimate has ``low`` and ``high`` instead, or beside it.
+    scope: what was measured, where it is not the attempt's process tree alone.
+    """
+
+    unit: str
+    method: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    scope: str | None = None
+
+
+class Process(msgspec.Struct, omit_defaults=True, gc=False):
+    """One operating-system process that an attempt started and waited for."""
+
+    pid: int
+    started: str
+    ended: str | None = None
+    exit_code: int | None = None
+
+
+class Software(msgspec.Struct, omit_defaults=True, gc=False):
+    """kind: ``engine``, ``plugin``, ``package``, ``conda``, ``container``, ``module``..."""
+
+    name: str
+    kind: str
+    version: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+    url: str | None = None
+
+
+class Person(msgspec.Struct, omit_defaults=True):
+    login: str | None = None
+    name: str | None = None
+    orcid: str | None = None
+
+
+class Git(msgspec.Struct, omit_defaults=True):
+    commit: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    dirty: bool | None = None
+    changed: list[str] | None = None
+
+
+class Parent(msgspec.Struct, omit_defaults=True):
+    """The attempt of another run under which this run was started."""
+
+    run: str
+    task: str | None = None
+    attempt: int | None = None
+    store: str | None = None
+
+
+class Event(msgspec.Struct, tag_field="kind", omit_defaults=True, kw_only=True, gc=False):
+    """What every event carries; the recorder fills it in.
+
+    ``writer`` and ``seq`` (from 1) together name one event.
+    """
+
+    v: int = 0
+    time: str = ""
+    writer: str = ""
+    seq: int = 0
+    run: str = ""
+
+
+# -- the run ---------------------------------------------------------------------
+
+
+class RunStarted(Event, tag="run-started", kw_only=True):
+    """A workflow run began. ``engine`` is the system that executes it."""
+
+    engine: Software
+    workflow: str
+    directory: str
+    command: list[str] | None = None
+    main_file: File | None = None
+    files: list[File] | None = None
+    config: dict[str, Any] | None = None
+    git: Git | None = None
+    host: str | None = None
+    platform: str | None = None
+    pid: int | None = None
+    person: Person | None = None
+    software: list[Software] | None = None
+    engine_run_id: str | None = None
+    executor: str | None = None
+    parent: Parent | None = None
+    carbon_intensity: Figure | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class RunEnded(Event, tag="run-ended", kw_only=True):
+    status: Status
+    error: str | None = None
+
+
+# -- the plan --------------------------------------------------------------------
+
+
+class StepDeclared(Event, tag="step-declared", kw_only=True):
+    """A rule (Snakemake), step (CWL) or task (Airflow) as it is written in the workflow."""
+
+    step: str
+    type: str | None = None
+    source: str | None = None
+    line: int | None = None
+    code: str | None = None
+    script: File | None = None
+    doc: str | None = None
+    software: list[Software] | None = None
+    depends_on: list[str] | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class TaskPlanned(Event, tag="task-planned", kw_only=True):
+    """A task (job, step instance, task instance) that the engine means to run.
+
+    A later plan of the same task replaces an earlier one: engines re-plan, Snakemake
+    after each checkpoint.
+    """
+
+    task: str
+    step: str
+    label: str | None = None
+    depends_on: list[str] | None = None
+    parent: str | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class TaskNotRun(Event, tag="task-not-run", kw_only=True):
+    """The engine decided that a planned task is not to run: skipped, up to date..."""
+
+    task: str
+    status: Status
+    reason: str | None = None
+    outputs: list[File] | None = None
+
+
+# -- what happened ---------------------------------------------------------------
+
+
+class TaskStarted(Event, tag="task-started", kw_only=True):
+    """One attempt of a task was handed to an executor; its inputs are in place."""
+
+    task: str
+    attempt: int
+    inputs: list[File] | None = None
+    command: str | None = None
+    script: File | None = None
+    parameters: dict[str, Any] | None = None
+    wildcards: dict[str, str] | None = None
+    threads: int | None = None
+    resources: dict[str, Any] | None = None
+    software: list[Software] | None = None
+    reason: str | None = None
+    host: str | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class TaskSubmitted(Event, tag="task-submitted", kw_only=True):
+    """A scheduler took the attempt in and gave it an id of its own."""
+
+    task: str
+    attempt: int
+    external_id: str
+
+
+class TaskEnded(Event, tag="task-ended", kw_only=True):
+    """One attempt reached its final state, after the engine's own checks of its outputs.
+
+    began, finished: when its process ran, where that is known apart from when the
+        engine handed it out and took it back.
+    usage: figures by the names in ``yprov4wms.metering``.
+    """
+
+    task: str
+    attempt: int
+    status: Status
+    began: str | None = None
+    finished: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    outputs: list[File] | None = None
+    processes: list[Process] | None = None
+    usage: dict[str, Figure] | None = None
+    host: str | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class FilesHashed(Event, tag="files-hashed", kw_only=True):
+    """Checksums of files that an earlier event of this attempt named, read afterwards."""
+
+    task: str
+    attempt: int
+    files: list[File]
+
+
+class ChildAttached(Event, tag="child-attached", kw_only=True):
+    """A provenance document of a child run, copied to ``children/<sha256>``.
+
+    type: the dialect, ``yprov4wms-ml`` for this project's own recorder.
+    complete: false where the child's own end was not recorded.
+    """
+
+    task: str
+    attempt: int
+    child: str
+    type: str
+    document: File
+    complete: bool = True
+
+
+class RecorderFailed(Event, tag="recorder-failed", kw_only=True):
+    """The recorder itself failed, and the workflow went on."""
+
+    where: str
+    error: str
+    task: str | None = None
+    attempt: int | None = None
+
+
+# -- machine-learning runs -------------------------------------------------------
+
+
+class MLRunStarted(Event, tag="ml-run-started", kw_only=True):
+    """An ML run began; ``parent`` is the task attempt around it, if there is one."""
+
+    experiment: str
+    name: str | None = None
+    directory: str | None = None
+    command: list[str] | None = None
+    host: str | None = None
+    pid: int | None = None
+    python: str | None = None
+    person: Person | None = None
+    parent: Parent | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class MLContextStarted(Event, tag="ml-context-started", kw_only=True):
+    """A phase of the run: training, validation..."""
+
+    context: str
+
+
+class MLParam(Event, tag="ml-param", kw_only=True):
+    name: str
+    value: Any
+    context: str | None = None
+
+
+class MLMetricDeclared(Event, tag="ml-metric-declared", kw_only=True):
+    """A series began; its values are in ``path``, relative to the ML run's folder."""
+
+    name: str
+    path: str
+    context: str | None = None
+    source: str | None = None
+    unit: str | None = None
+
+
+class MLArtifact(Event, tag="ml-artifact", kw_only=True):
+    """A file that the run used (``input``) or made."""
+
+    name: str
+    file: File
+    input: bool = False
+    context: str | None = None
+
+
+class MLModel(Event, tag="ml-model", kw_only=True):
+    name: str
+    file: File | None = None
+    model_class: str | None = None
+    parameters: int | None = None
+    attributes: dict[str, Any] | None = None
+    context: str | None = None
+
+
+class MLDataset(Event, tag="ml-dataset", kw_only=True):
+    name: str
+    file: File | None = None
+    input: bool = True
+    samples: int | None = None
+    shape: list[int] | None = None
+    sha256: str | None = None
+    attributes: dict[str, Any] | None = None
+    context: str | None = None
+
+
+class MLRunEnded(Event, tag="ml-run-ended", kw_only=True):
+    status: Status
+    error: str | None = None
+
+
+AnyEvent: TypeAlias = (
+    RunStarted
+    | RunEnded
+    | StepDeclared
+    | TaskPlanned
+    | TaskNotRun
+    | TaskStarted
+    | TaskSubmitted
+    | TaskEnded
+    | FilesHashed
+    | ChildAttached
+    | RecorderFailed
+    | MLRunStarted
+    | MLContextStarted
+    | MLParam
+    | MLMetricDeclared
+    | MLArtifact
+    | MLModel
+    | MLDataset
+    | MLRunEnded
+)

@@ -1,0 +1,25 @@
+"""The names of the figures that metering gives, in one place."""
+
+from __future__ import annotations
+
+CPU_USER = "cpu_user"
+CPU_SYSTEM = "cpu_system"
+CPU_TIME = "cpu_time"
+WALL_TIME = "wall_time"
+MEMORY_PEAK = "memory_peak"
+IO_READ_CHARS = "io_read_chars"
+IO_WRITE_CHARS = "io_write_chars"
+IO_READ_BYTES = "io_read_bytes"
+IO_WRITE_BYTES = "io_write_bytes"
+GPU_MEMORY_PEAK = "gpu_memory_peak"
+GPU_UTILIZATION_MEAN = "gpu_utilization_mean"
+GPU_UTILIZATION_MAX = "gpu_utilization_max"
+GPU_ENERGY = "gpu_energy"
+ENERGY = "energy"
+CARBON = "carbon"
+
+SECONDS = "s"
+BYTES = "B"
+JOULES = "J"
+PERCENT = "%"
+KILOGRAMS = "kg"

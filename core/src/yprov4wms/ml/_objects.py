@@ -1,0 +1,189 @@
+"""What can be told of models and data sets by their shape, without importing a framework.
+
+Each function answers with what it knows and leaves out the rest; none of them raises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from yprov4wms.ml._values import MAX_ITEMS
+
+_CHUNK = 1 << 24
+
+
+def class_name(value: object) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+# -- models ----------------------------------------------------------------------
+
+
+def model(value: Any) -> dict[str, Any]:
+    """Fields of an MLModel event: ``model_class``, ``parameters``, ``attributes``.
+
+    ``parameters`` counts what training adjusts, where the model lists all of it: torch's
+    parameters, keras' count, the coefficients and intercepts of scikit-learn's linear
+    models and networks. Trees have none; their number and nodes are attributes.
+    """
+    fields: dict[str, Any] = {"model_class": class_name(value)}
+    if isinstance(value, type):
+        return fields
+    attributes: dict[str, Any] = {}
+    for count in (_torch_parameters, _keras_parameters, _sklearn_parameters):
+        if (number := _tried(count, value)) is not None:
+            fields["parameters"] = number
+            break
+    if (number := _tried(_trainable, value)) is not None:
+        attributes["trainable_parameters"] = number
+    attributes |= _tried(_trees, value) or {}
+    settings = _tried(lambda model: model.get_params(deep=False), value)
+    if isinstance(settings, dict) and settings:
+        attributes["hyperparameters"] = settings
+    if attributes:
+        fields["attributes"] = attributes
+    return fields
+
+
+def _torch_parameters(model: Any) -> int | None:
+    return _total(parameter.numel() for parameter in model.parameters())
+
+
+def _trainable(model: Any) -> int | None:
+    return _total(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _keras_parameters(model: Any) -> int | None:
+    return _total([model.count_params()])
+
+
+def _sklearn_parameters(model: Any) -> int | None:
+    if not hasattr(model, "get_params") or hasattr(model, "support_vectors_"):
+        return None  # a kernel machine's coef_ is derived, not what was fitted
+    if hasattr(model, "coefs_") and hasattr(model, "intercepts_"):
+        return _total(math.prod(array.shape) for array in (*model.coefs_, *model.intercepts_))
+    count = math.prod(model.coef_.shape)
+    if getattr(model, "fit_intercept", True):
+        intercept = model.intercept_
+        count += math.prod(intercept.shape) if hasattr(intercept, "shape") else 1
+    return _total([count])
+
+
+def _trees(model: Any) -> dict[str, int] | None:
+    if hasattr(model, "tree_"):
+        return {"trees": 1, "nodes": int(model.tree_.node_count)}
+    members = model.estimators_
+    flat = list(members.flat) if hasattr(members, "flat") else list(members)
+    if not flat:
+        return None
+    return {"trees": len(flat), "nodes": sum(int(tree.tree_.node_count) for tree in flat)}
+
+
+def _total(counts: Iterable[Any]) -> int | None:
+    total, some = 0, False
+    for count in counts:
+        if isinstance(count, bool) or int(count) != count:
+            return None
+        total, some = total + int(count), True
+    return total if some else None
+
+
+# -- data sets -------------------------------------------------------------------
+
+
+def dataset(value: Any, *, hashed: bool = True) -> dict[str, Any]:
+    """Fields of an MLDataset event: ``samples``, ``shape``, ``sha256``, ``attributes``.
+
+    samples: the length of the data set itself, not of a loader's batches. sha256: of NumPy
+    arrays, over data type, shape and the elements' bytes in C order.
+    """
+    attributes: dict[str, Any] = {"class": class_name(value)}
+    source = value
+    if loader := _tried(_loader, value):
+        attributes |= loader
+        source = value.dataset
+    fields: dict[str, Any] = {}
+    if (samples := _tried(_samples, source)) is not None:
+        fields["samples"] = samples
+    if (shape := _tried(_shape, source)) is not None:
+        fields["shape"] = shape
+    if (types := _tried(_types, source)) is not None:
+        attributes["dtype"] = types
+    if hashed and (digest := _tried(_fingerprint, source)) is not None:
+        fields["sha256"] = digest
+        attributes["sha256_of"] = "dtype, shape, elements in C order"
+    return {**fields, "attributes": attributes}
+
+
+def _loader(loader: Any) -> dict[str, Any]:
+    """A torch DataLoader, or what has its attributes."""
+    found = {
+        "batch_size": _whole(loader.batch_size),
+        "dataset_class": class_name(loader.dataset),
+        "batches": _tried(len, loader),
+        # A sampler may draw fewer samples than there are, or draw some again.
+        "samples_per_epoch": _tried(lambda loader: len(loader.sampler), loader),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _samples(value: Any) -> int | None:
+    """Rows of an array or table, items of a list or data set; None where that is unclear."""
+    if hasattr(value, "shape"):
+        shape = _shape(value)
+        return shape[0] if shape else None
+    if isinstance(value, str | bytes | bytearray):
+        return None
+    if isinstance(value, dict | tuple):
+        # Columns, or features and labels: their common length, not their number.
+        parts = list(value.values()) if isinstance(value, dict) else list(value)
+        lengths = {_samples(part) for part in parts if hasattr(part, "shape")}
+        together = len(lengths) == 1 and all(hasattr(part, "shape") for part in parts)
+        return lengths.pop() if together else None
+    return _whole(len(value))
+
+
+def _shape(value: Any) -> list[int] | None:
+    shape = [_whole(size) for size in value.shape]
+    return None if None in shape else [size for size in shape if size is not None]
+
+
+def _types(value: Any) -> Any:
+    if hasattr(value, "dtypes") and hasattr(value, "columns"):
+        columns = list(zip(value.columns, value.dtypes, strict=True))
+        return {str(name): str(kind) for name, kind in columns[:MAX_ITEMS]}
+    return str(value.dtype)
+
+
+def _fingerprint(array: Any) -> str | None:
+    # Of subclasses it is not known what else they hold: a mask, a unit.
+    if class_name(array) not in ("numpy.ndarray", "numpy.memmap") or array.dtype.hasobject:
+        return None
+    head = json.dumps([array.dtype.descr, list(array.shape)], separators=(",", ":"))
+    digest = hashlib.sha256(head.encode() + b"\n")
+    if array.size == 0:
+        return digest.hexdigest()
+    if array.flags.c_contiguous:
+        digest.update(array.reshape(-1).view("u1").data)
+        return digest.hexdigest()
+    rows = max(1, _CHUNK * len(array) // array.nbytes)
+    for start in range(0, len(array), rows):
+        digest.update(array[start : start + rows].tobytes())
+    return digest.hexdigest()
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None or isinstance(value, bool) else int(value)
+
+
+def _tried(ask: Callable[[Any], Any], value: Any) -> Any:
+    """Properties of foreign objects may raise anything: an unknown is left out."""
+    try:
+        return ask(value)
+    except Exception:
+        return None

@@ -1,0 +1,86 @@
+"""Where a run lies and what is around its process: settings, task, folder, person."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from yprov4wms.settings import OPTIONS, SettingError, Settings, load
+from yprov4wms.store import RunFolder, Store
+
+
+def settings() -> tuple[Settings, list[Exception]]:
+    """The settings, and what is wrong with those that were left at their defaults.
+
+    A training does not stop for a setting with a bad value.
+    """
+    try:
+        return load(), []
+    except (SettingError, OverflowError):
+        good: dict[str, str] = {}
+        problems: list[Exception] = []
+        for option in OPTIONS:
+            value = os.environ.get(option.env, "")
+            try:
+                load(environment={option.env: value})
+                good[option.env] = value
+            except (SettingError, OverflowError) as error:
+                problems.append(error)
+        return load(environment=good), problems
+
+
+def parent() -> dict[str, Any] | None:
+    """The task attempt around this process, where all that names it is there."""
+    read = os.environ.get
+    run, task, store = read("YPROV_RUN_ID"), read("YPROV_TASK_ID"), read("YPROV_STORE")
+    attempt = read("YPROV_ATTEMPT", "")
+    if run and task and store and attempt.isdecimal():
+        return {"run": run, "task": task, "attempt": int(attempt), "store": store}
+    return None
+
+
+def folder(
+    around: Mapping[str, Any] | None,
+    given: str | os.PathLike[str] | None,
+    default: str,
+    run_id: str,
+) -> RunFolder:
+    """In the task's run where a task is around, else a folder of its own in a store."""
+    if around is None:
+        return Store(default if given is None else os.fspath(given)).run(run_id)
+    run = Store(around["store"]).run(around["run"])
+    return RunFolder(f"{run.location}/ml/{around['task']}-{around['attempt']}/{run_id}")
+
+
+def process(found: Settings) -> dict[str, Any]:
+    """Fields of an MLRunStarted event that tell of this process; unknown ones are left out."""
+    fields = {
+        "directory": _working_directory(),
+        "command": list(sys.orig_argv) or None,
+        "host": socket.gethostname() or None,
+        "pid": os.getpid(),
+        "python": sys.version.split()[0],
+        "person": _person(found),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _person(found: Settings) -> dict[str, str] | None:
+    import getpass
+
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        login = None
+    fields = {"login": login, "name": found.person, "orcid": found.orcid}
+    return {key: value for key, value in fields.items() if value is not None} or None
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return None

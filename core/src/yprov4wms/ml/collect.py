@@ -1,0 +1,70 @@
+"""Takes the ML runs that a task attempt left in the store into its workflow's run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from yprov4wms.events import ChildAttached, File
+from yprov4wms.ml.document import build
+from yprov4wms.prov.nesting import OWN_DIALECT
+from yprov4wms.replay import replay
+from yprov4wms.run import MLRun, Run
+from yprov4wms.store import RunFolder, StoreError
+
+SUFFIX = ".json"
+
+
+def children(folder: RunFolder, task: str, attempt: int) -> Iterator[ChildAttached]:
+    """Keep the documents of this attempt's ML runs in the store, and tell of each."""
+    for child, content in _found(folder, task, attempt):
+        digest = folder.keep(content, SUFFIX)
+        child.document.path = f"children/{digest}{SUFFIX}"
+        child.document.sha256 = digest
+        yield child
+
+
+def late_children(
+    folder: RunFolder, run: Run
+) -> dict[tuple[str, int], list[tuple[ChildAttached, bytes]]]:
+    """ML runs of attempts that did not live to have them collected, with their documents."""
+    import hashlib
+
+    late: dict[tuple[str, int], list[tuple[ChildAttached, bytes]]] = {}
+    for task in run.tasks.values():
+        for attempt in task.attempts:
+            if attempt.ended_line is not None:
+                continue
+            known = {child.child for child in attempt.child_runs}
+            for child, content in _found(folder, attempt.task, attempt.number):
+                if child.child not in known:
+                    digest = hashlib.sha256(content).hexdigest()
+                    child.document.sha256 = digest
+                    late.setdefault((attempt.task, attempt.number), []).append((child, content))
+    return late
+
+
+def _found(folder: RunFolder, task: str, attempt: int) -> Iterator[tuple[ChildAttached, bytes]]:
+    for sub in folder.subfolders(f"ml/{task}-{attempt}"):
+        try:
+            run = replay(sub)
+        except StoreError:
+            continue  # a folder made by a process that was killed before its first event
+        if not isinstance(run, MLRun):
+            continue
+        spool = io.BytesIO()
+        build(run, sub).write_to(spool)
+        content = spool.getvalue()
+        relative = f"ml/{task}-{attempt}/{sub.run_id}/prov.json"
+        document = File(path=relative, size=len(content))
+        yield (
+            ChildAttached(
+                task=task,
+                attempt=attempt,
+                child=run.id,
+                type=OWN_DIALECT,
+                document=document,
+                complete=run.end is not None,
+            ),
+            content,
+        )

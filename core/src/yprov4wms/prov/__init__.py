@@ -1,0 +1,1 @@
+"""Runs as W3C PROV: vocabulary, records, the streaming PROV-JSON writer, the rules."""

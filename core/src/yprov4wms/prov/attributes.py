@@ -1,0 +1,81 @@
+"""Attributes of activities and plans: names from events' fields, figures with unit and method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from yprov4wms.events import Figure, Git, Software
+from yprov4wms.prov.values import literal, local_name, string
+
+_names: dict[tuple[str, str], str] = {}
+_figures: dict[tuple[str, str, str, str | None], tuple[str, str]] = {}
+
+
+def keyed(prefix: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """``yprov4wms:<prefix>_<key>`` for each item; nested mappings are joined with dots."""
+    found: dict[str, Any] = {}
+    for key, value in (values or {}).items():
+        name = _names.get((prefix, key))
+        if name is None:
+            if len(_names) > 10_000:
+                _names.clear()
+            name = _names[prefix, key] = f"yprov4wms:{local_name(f'{prefix}_{key}')}"
+        if isinstance(value, Mapping) and value:
+            found |= keyed(f"{prefix}_{key}", value)
+        else:
+            found[name] = value
+    return found
+
+
+def figures(usage: Mapping[str, Figure] | None) -> str:
+    """``,"yprov4wms:<figure>":...`` with unit, method, bounds and scope, as JSON text."""
+    text = ""
+    for name, figure in (usage or {}).items():
+        key = (name, figure.unit, figure.method, figure.scope)
+        constant = _figures.get(key)
+        if constant is None:
+            if len(_figures) > 10_000:
+                _figures.clear()
+            constant = _figures[key] = _constant_part(name, figure)
+        base, rest = constant
+        if figure.value is not None:
+            text += f'{base}":{literal(figure.value)}'
+        if figure.low is not None:
+            text += f'{base}_low":{literal(figure.low)}'
+        if figure.high is not None:
+            text += f'{base}_high":{literal(figure.high)}'
+        text += rest
+    return text
+
+
+def _constant_part(name: str, figure: Figure) -> tuple[str, str]:
+    base = f',"yprov4wms:{local_name(name)}'
+    rest = f'{base}_unit":{string(figure.unit)}{base}_method":{string(figure.method)}'
+    if figure.scope is not None:
+        rest += f'{base}_scope":{string(figure.scope)}'
+    return base, rest
+
+
+def git(found: Git | None) -> dict[str, Any]:
+    """The state of the code; ``git_changed`` lists what differs from the commit."""
+    if found is None:
+        return {}
+    return {
+        "yprov4wms:git_commit": found.commit,
+        "yprov4wms:git_branch": found.branch,
+        "yprov4wms:git_remote": found.remote,
+        "yprov4wms:git_dirty": found.dirty,
+        "yprov4wms:git_changed": "\n".join(found.changed) if found.changed else None,
+    }
+
+
+def software(found: Software) -> dict[str, Any]:
+    return {
+        "yprov4wms:software_kind": found.kind,
+        "yprov4wms:name": found.name,
+        "yprov4wms:version": found.version,
+        "yprov4wms:path": found.path,
+        "yprov4wms:sha256": found.sha256,
+        "yprov4wms:url": found.url,
+    }

@@ -1,0 +1,409 @@
+"""A workflow run as PROV records: the plan, what happened, who did it, with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from yprov4wms.events import (
+    ChildAttached,
+    FileType,
+    RunStarted,
+    Software,
+    Status,
+    StepDeclared,
+    TaskEnded,
+    TaskStarted,
+)
+from yprov4wms.prov import attributes as attrs
+from yprov4wms.prov.attempts import attempt_attributes, attempt_times, seconds
+from yprov4wms.prov.files import Files
+from yprov4wms.prov.nesting import Nesting
+from yprov4wms.prov.values import attributes, hashed_name, local_name, string
+from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
+from yprov4wms.prov.writer import ProvJsonWriter
+from yprov4wms.run import Attempt, Run, Task
+
+WORKFLOW_RUN = f"{RUN}:workflow_run"
+WORKFLOW = f"{RUN}:workflow"
+ENGINE = f"{RUN}:engine"
+PERSON = f"{RUN}:person"
+
+ChildReader = Callable[[ChildAttached], bytes | None]
+Progress = Callable[[int], None]
+
+
+def attempt_id(attempt: Attempt) -> str:
+    """The identifier of an attempt's activity."""
+    return f"{RUN}:{local_name('task_' + attempt.task)}.{attempt.number}"
+
+
+def task_plan_id(task: Task) -> str:
+    """The identifier of the plan that stands for a task that never ran."""
+    return f"{RUN}:{local_name('plan_' + task.id)}"
+
+
+def step_id(step: str) -> str:
+    return f"{RUN}:{local_name('step_' + step)}"
+
+
+class WorkflowDocument:
+    """Writes one run's records.
+
+    read_child gives the bytes of a child's document, or None where it is gone; nest is
+    ``flatten``, ``bundle`` or ``link``; progress is told the number of tasks done now and then.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        read_child: ChildReader,
+        nest: str = "flatten",
+        extra_children: dict[tuple[str, int], list[ChildAttached]] | None = None,
+        progress: Progress = lambda done: None,
+    ) -> None:
+        self._run = run
+        self._writer = ProvJsonWriter({RUN: run_namespace(run.id)})
+        self._files = Files(self._writer, run, RUN)
+        self._nesting = Nesting(self._writer, nest, run.start.directory, run.start.person)
+        self._read_child = read_child
+        self._extra = extra_children or {}
+        self._progress = progress
+        self._statuses = run.statuses()
+        self._software: set[str] = set()
+        self._steps: dict[str, str] = {}
+        self._directory_makers = {id(attempt) for attempt in run.directories.values()}
+        self._members: dict[int, set[str]] = {}
+        intensity = run.start.carbon_intensity
+        self._intensity = intensity.value if intensity else None
+
+    def build(self) -> ProvJsonWriter:
+        """The filled writer."""
+        self._agents(self._run.start)
+        self._workflow(self._run.start)
+        for step in self._run.steps.values():
+            self._step(step)
+        for done, task in enumerate(self._run.tasks.values()):
+            if task.attempts:
+                self._attempts(task)
+            else:
+                self._task_plan(task)
+            if done % 1000 == 0:
+                self._progress(done)
+        return self._writer
+
+    # -- who and what -----------------------------------------------------------
+
+    def _agents(self, start: RunStarted) -> None:
+        writer = self._writer
+        plugins = {s.name: s for s in start.software or () if s.kind == "plugin"}
+        for index, agent in enumerate([start.engine, *plugins.values()]):
+            identifier = ENGINE if index == 0 else f"{RUN}:{local_name('plugin_' + agent.name)}"
+            label = f"{agent.name} {agent.version}" if agent.version else agent.name
+            head = {"prov:label": label, "prov:type": Type.SOFTWARE_AGENT}
+            writer.element("agent", identifier, attributes(head | attrs.software(agent)))
+            plan = f'"prov:plan":"{WORKFLOW}"' if index == 0 else ""
+            writer.relation("wasAssociatedWith", WORKFLOW_RUN, identifier, plan)
+        person = start.person
+        if person is not None:
+            who = {
+                "prov:label": person.name or person.login or person.orcid or "unknown person",
+                "prov:type": Type.PERSON,
+                "yprov4wms:login": person.login,
+                "yprov4wms:name": person.name,
+                "yprov4wms:orcid": f"https://orcid.org/{person.orcid}" if person.orcid else None,
+            }
+            writer.element("agent", PERSON, attributes(who))
+            writer.relation("wasAssociatedWith", WORKFLOW_RUN, PERSON)
+            writer.relation("actedOnBehalfOf", ENGINE, PERSON)
+
+    def _workflow(self, start: RunStarted) -> None:
+        run, writer = self._run, self._writer
+        end = run.end
+        finished = end.time if end else None
+        activity = {
+            "prov:startTime": start.time or None,
+            "prov:endTime": finished,
+            "prov:label": start.workflow,
+            "prov:type": Type.WORKFLOW_RUN,
+            "yprov4wfs:level": Level.WORKFLOW,
+            "yprov4wfs:status": run.status,
+            "yprov4wfs:engine": start.engine.name,
+            "yprov4wfs:execution_time_sec": seconds(start.time, finished),
+            "yprov4wfs:run_platform": start.platform,
+            "yprov4wms:run_id": run.id,
+            "yprov4wms:engine_run_id": start.engine_run_id,
+            "yprov4wms:executor": start.executor,
+            "yprov4wms:command": " ".join(start.command) if start.command else None,
+            "yprov4wms:directory": start.directory,
+            "yprov4wms:host": start.host,
+            "yprov4wms:pid": start.pid,
+            "yprov4wms:error": end.error if end else None,
+            "yprov4wms:parent_run": start.parent.run if start.parent else None,
+            "yprov4wms:parent_task": start.parent.task if start.parent else None,
+            "yprov4wms:parent_attempt": start.parent.attempt if start.parent else None,
+            "yprov4wms:recorder_failures": len(run.failures) or None,
+            "yprov4wms:recorder_failure": _failures(run),
+            "yprov4wms:unreadable_events": len(run.problems) or None,
+            **attrs.keyed("engine", start.attributes),
+        }
+        intensity = {"carbon_intensity": start.carbon_intensity} if start.carbon_intensity else None
+        writer.element("activity", WORKFLOW_RUN, attributes(activity) + attrs.figures(intensity))
+        main = start.main_file
+        plan = {
+            "prov:label": start.workflow,
+            "prov:type": Type.PLAN,
+            "yprov4wms:path": main.path if main else None,
+            "yprov4wms:sha256": main.sha256 if main else None,
+            **attrs.git(start.git),
+            **attrs.keyed("config", start.config),
+        }
+        writer.element("entity", WORKFLOW, attributes(plan))
+        for file in start.files or ():
+            if file.type is not FileType.MISSING:
+                role = f'"prov:role":{string(file.role)}' if file.role else ""
+                writer.relation("used", WORKFLOW_RUN, self._files.write_outside(file), role)
+        self._environment(start)
+
+    def _environment(self, start: RunStarted) -> None:
+        packages = {s.name: s.version for s in start.software or () if s.kind != "plugin"}
+        if not packages:
+            return
+        identifier = f"{RUN}:environment"
+        values = {
+            "prov:label": "software environment",
+            "prov:type": Type.ENVIRONMENT,
+            **attrs.keyed("version", packages),
+        }
+        self._writer.element("entity", identifier, attributes(values))
+        self._writer.relation("used", WORKFLOW_RUN, identifier, '"prov:role":"environment"')
+
+    # -- the plan ---------------------------------------------------------------
+
+    def _step(self, step: StepDeclared) -> None:
+        identifier = self._step_plan(step.step, step)
+        for upstream in step.depends_on or ():
+            self._writer.relation(
+                "wasInfluencedBy",
+                identifier,
+                self._step_plan(upstream),
+                f'"yprov4wms:link":"{Link.DEPENDS_ON}"',
+            )
+
+    def _step_plan(self, name: str, step: StepDeclared | None = None) -> str:
+        """The identifier of a step's plan, which is written when it is first named."""
+        identifier = self._steps.get(name)
+        if identifier is not None:
+            return identifier
+        identifier = self._steps[name] = step_id(name)
+        step = step or self._run.steps.get(name) or StepDeclared(step=name)
+        script = step.script
+        values = {
+            "prov:label": name or "unknown step",
+            "prov:type": Type.PLAN,
+            "yprov4wfs:type": step.type,
+            "yprov4wfs:description": step.doc,
+            "yprov4wms:source": step.source,
+            "yprov4wms:line": step.line,
+            "yprov4wms:code": step.code,
+            "yprov4wms:script": script.path if script else None,
+            "yprov4wms:script_sha256": script.sha256 if script else None,
+            **attrs.keyed("engine", step.attributes),
+        }
+        self._writer.element("entity", identifier, attributes(values))
+        self._writer.relation("hadMember", WORKFLOW, identifier)
+        for software in step.software or ():
+            related = self._software_entity(software)
+            self._writer.relation("hadMember", identifier, related)
+        return identifier
+
+    def _software_entity(self, software: Software) -> str:
+        key = hashed_name("software", software.kind, software.name, repr(software))
+        identifier = f"{RUN}:{key}"
+        if key not in self._software:
+            self._software.add(key)
+            head = {"prov:label": software.name, "prov:type": Type.SOFTWARE}
+            self._writer.element("entity", identifier, attributes(head | attrs.software(software)))
+        return identifier
+
+    def _task_plan(self, task: Task) -> None:
+        """A task that never ran is a plan with a status, not an activity."""
+        not_run = task.not_run
+        identifier = task_plan_id(task)
+        values = {
+            "prov:label": task.name,
+            "prov:type": Type.PLAN,
+            "yprov4wfs:status": self._statuses[task.id],
+            "yprov4wms:task": task.id,
+            "yprov4wms:step": task.step or None,
+            "yprov4wms:reason": not_run.reason if not_run else self._reason(task),
+            **attrs.keyed("engine", task.attributes),
+        }
+        self._writer.element("entity", identifier, attributes(values))
+        self._writer.relation("wasDerivedFrom", identifier, self._step_plan(task.step))
+        for file in (not_run.outputs if not_run else None) or ():
+            if file.type is not FileType.MISSING:
+                self._writer.relation("hadMember", identifier, self._files.write_outside(file))
+        for upstream in task.depends_on:
+            other = self._run.tasks.get(upstream)
+            if other is None:
+                continue
+            node = attempt_id(other.attempts[-1]) if other.attempts else task_plan_id(other)
+            self._writer.relation(
+                "wasInfluencedBy", identifier, node, f'"yprov4wms:link":"{Link.DEPENDS_ON}"'
+            )
+
+    def _reason(self, task: Task) -> str | None:
+        if self._statuses[task.id] is not Status.UPSTREAM_FAILED:
+            return None
+        lost = (Status.FAILED, Status.CANCELLED, Status.UPSTREAM_FAILED)
+        names = [t for t in task.depends_on if self._statuses.get(t) in lost]
+        return "depends on " + ", ".join(names)
+
+    # -- what happened ----------------------------------------------------------
+
+    def _attempts(self, task: Task) -> None:
+        previous: str | None = None
+        for attempt in task.attempts:
+            identifier = attempt_id(attempt)
+            start, end = attempt.start, attempt.end
+            lost = end is None and (self._run.end is not None or attempt is not task.last)
+            self._activity(identifier, task, attempt, start, end, lost)
+            self._relations(identifier, task, previous)
+            outputs = end.outputs if end else None
+            for file in outputs or ():
+                self._files.resolved(file)
+            uses = self._uses(identifier, task, attempt, start)
+            children = attempt.child_runs + self._extra.get((attempt.task, attempt.number), [])
+            inner: set[str] = set()
+            if children:
+                agent = PERSON if self._run.start.person else ENGINE
+                makes = {
+                    file.path: (self._files.made(identifier, file.path), file)
+                    for file in outputs or ()
+                    if file.type is not FileType.MISSING
+                }
+                for child in {child.child: child for child in children}.values():
+                    content = self._read_child(child)
+                    made = self._nesting.child(child, content, identifier, agent, uses, makes)
+                    inner |= made
+                    # What one child made, the next one cannot make again.
+                    makes = {p: v for p, v in makes.items() if v[0] not in made}
+            self._generations(identifier, start, end, inner)
+            previous = identifier
+
+    def _activity(
+        self,
+        identifier: str,
+        task: Task,
+        attempt: Attempt,
+        start: TaskStarted | None,
+        end: TaskEnded | None,
+        lost: bool,
+    ) -> None:
+        body = attempt_attributes(task, attempt, start, end, self._intensity, lost)
+        self._writer.element("activity", identifier, body)
+        for software in (start.software if start else None) or ():
+            self._writer.relation(
+                "used", identifier, self._software_entity(software), '"prov:role":"environment"'
+            )
+
+    def _relations(self, identifier: str, task: Task, previous: str | None) -> None:
+        writer = self._writer
+        step = self._step_plan(task.step)
+        writer.relation("wasAssociatedWith", identifier, ENGINE, f'"prov:plan":"{step}"')
+        container = self._container(task)
+        writer.relation(
+            "wasInformedBy",
+            identifier,
+            attempt_id(container.attempts[-1]) if container else WORKFLOW_RUN,
+            f'"yprov4wms:link":"{Link.PART_OF}"',
+        )
+        if previous is not None:
+            writer.relation(
+                "wasInformedBy", identifier, previous, f'"yprov4wms:link":"{Link.RETRY_OF}"'
+            )
+        for upstream in task.depends_on:
+            other = self._run.tasks.get(upstream)
+            if other is not None and other.attempts:
+                writer.relation(
+                    "wasInformedBy",
+                    identifier,
+                    attempt_id(other.attempts[-1]),
+                    f'"yprov4wms:link":"{Link.DEPENDS_ON}"',
+                )
+
+    def _left(self, maker: Attempt, path: str) -> bool:
+        """Whether the record has what lies at ``path`` among what ``maker`` left."""
+        if id(maker) not in self._directory_makers:
+            return True
+        left = self._members.get(id(maker))
+        if left is None:
+            left = self._members[id(maker)] = set()
+            end = maker.end
+            for file in (end.outputs if end else None) or ():
+                file = self._files.resolved(file)
+                left.add(file.path)
+                left.update(f"{file.path}/{member.path}" for member in file.members or ())
+        return path in left
+
+    def _container(self, task: Task) -> Task | None:
+        """The task that contains this one and ran; None in a circle of containers."""
+        seen = {task.id}
+        parent = found = self._run.tasks.get(task.parent) if task.parent else None
+        while parent is not None:
+            if parent.id in seen:
+                return None
+            seen.add(parent.id)
+            parent = self._run.tasks.get(parent.parent) if parent.parent else None
+        return found if found and found.attempts else None
+
+    def _uses(
+        self, identifier: str, task: Task, attempt: Attempt, start: TaskStarted | None
+    ) -> dict[str, tuple[str, Any]]:
+        """Write what the attempt used; returns by path the version and what it was."""
+        uses: dict[str, tuple[str, Any]] = {}
+        inputs = (start.inputs if start else None) or []
+        sources = attempt.sources or [None] * len(inputs)
+        for file, source in zip(inputs, sources, strict=True):
+            if source is None:
+                # A pipe's reader starts before its writer has ended.
+                later = self._run.made.get(file.path)
+                if later is not None and later.task in task.depends_on:
+                    source = later
+            if source is not None and not self._left(source, file.path):
+                source = None  # in its directory, and not among the members that are listed
+            if source is not None:
+                entity = self._files.made(attempt_id(source), file.path)
+            elif file.type is FileType.MISSING:
+                continue
+            else:
+                entity = self._files.write_outside(file)
+            role = f'"prov:role":{string(file.role)}' if file.role else ""
+            self._writer.relation("used", identifier, entity, role)
+            uses[file.path] = (entity, file)
+        return uses
+
+    def _generations(
+        self, identifier: str, start: TaskStarted | None, end: TaskEnded | None, inner: set[str]
+    ) -> None:
+        """What the attempt made; what its child made inside it has its time from there."""
+        if end is None or not end.outputs:
+            return
+        finished = attempt_times(start, end)[1]
+        time = f'"prov:time":"{finished}"' if finished else ""
+        known: set[str] = set()
+        for file in end.outputs:
+            if file.type is FileType.MISSING:
+                continue
+            role = f'"prov:role":{string(file.role)}' if file.role else ""
+            for index, entity in enumerate(self._files.write_made(identifier, file, known)):
+                more = [time] if time and entity not in inner else []
+                if role and index == 0:
+                    more.append(role)
+                self._writer.relation("wasGeneratedBy", entity, identifier, ",".join(more))
+
+
+def _failures(run: Run) -> str | None:
+    lines = [f"{failure.where}: {failure.error}" for failure in run.failures[:10]]
+    return "\n".join(lines) or None

@@ -1,0 +1,110 @@
+"""File entities: one per version of a file (design: attempt and path, or path and checksum)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from yprov4wms.events import File, FileType
+from yprov4wms.prov.values import hashed_name, literal, string
+from yprov4wms.prov.vocabulary import Type
+
+if TYPE_CHECKING:
+    from yprov4wms.prov.writer import ProvJsonWriter
+    from yprov4wms.run import Run
+
+# Formatting a member of an enumeration takes ten times as long as a string.
+_COLLECTION, _FILE = Type.COLLECTION.value, Type.FILE.value
+
+
+class Files:
+    """Writes each version of a file once, and knows its identifier.
+
+    prefix: of the namespace in which the versions live.
+    """
+
+    def __init__(self, writer: ProvJsonWriter, run: Run, prefix: str) -> None:
+        self._writer = writer
+        self._checksums = run.checksums
+        self._prefix = prefix
+        self._outside: set[str] = set()
+
+    def made(self, maker: str, path: str) -> str:
+        """Identifier of what the activity ``maker`` left at ``path``."""
+        return f"{self._prefix}:{hashed_name('file', maker, path)}"
+
+    def resolved(self, file: File) -> File:
+        """The file with the checksum that a later event brought."""
+        if file.sha256 is None and self._checksums:
+            known = self._checksums.get((file.path, file.size, file.mtime_ns))
+            if known is not None:
+                file.sha256, file.note = known.sha256, known.note
+                file.members = known.members or file.members
+                file.member_count = known.member_count or file.member_count
+        return file
+
+    def write_made(self, maker: str, file: File, known: set[str]) -> list[str]:
+        """Write what ``maker`` made: the file, and the members of a directory.
+
+        known: identifiers of what was written of this maker's already; the new ones are
+        added. Returns these, each of which was generated.
+        """
+        file = self.resolved(file)
+        identifier = self.made(maker, file.path)
+        new = []
+        if identifier not in known:
+            known.add(identifier)
+            new.append(identifier)
+            self._write(identifier, file)
+        for member in file.members or ():
+            path = f"{file.path}/{member.path}"
+            member_id = self.made(maker, path)
+            if member_id not in known:
+                known.add(member_id)
+                new.append(member_id)
+                self._write(member_id, member, path)
+            self._writer.relation("hadMember", identifier, member_id)
+        return new
+
+    def write_outside(self, file: File) -> str:
+        """Write a file that no task of the run made, once per content; returns its identifier."""
+        file = self.resolved(file)
+        identifier = self.outside(file)
+        if identifier not in self._outside:
+            self._outside.add(identifier)
+            self._write(identifier, file)
+            for member in file.members or ():
+                path = f"{file.path}/{member.path}"
+                inner = File(
+                    path=path, size=member.size, mtime_ns=member.mtime_ns, sha256=member.sha256
+                )
+                self._writer.relation("hadMember", identifier, self.write_outside(inner))
+        return identifier
+
+    def outside(self, file: File) -> str:
+        """Identifier of a file from outside: by path and checksum, else by size and time."""
+        version = file.sha256 or f"{file.size} {file.mtime_ns}"
+        return f"{self._prefix}:{hashed_name('file', 'outside', version, file.path)}"
+
+    def _write(self, identifier: str, file: File, path: str | None = None) -> None:
+        self._writer.element("entity", identifier, file_attributes(file, path or file.path))
+
+
+def file_attributes(file: File, path: str) -> str:
+    """Attributes of a file entity as JSON text. Sizes are bytes."""
+    name = string(path)
+    kind = _COLLECTION if file.type is FileType.DIRECTORY else _FILE
+    text = f'"prov:label":{name},"prov:type":"{kind}","yprov4wms:path":{name}'
+    if file.size is not None:
+        text += f',"yprov4wms:size":{literal(file.size)}'
+    if file.sha256 is not None:
+        text += f',"yprov4wms:sha256":"{file.sha256}"'
+    if file.type is not FileType.FILE:
+        text += f',"yprov4wms:file_type":"{file.type}"'
+    if file.target is not None:
+        text += f',"yprov4wms:link_target":{string(file.target)}'
+    if file.type is FileType.DIRECTORY and (file.member_count or file.members):
+        count = file.member_count or len(file.members or ())
+        text += f',"yprov4wms:member_count":{literal(count)}'
+    if file.note is not None:
+        text += f',"yprov4wms:note":{string(file.note)}'
+    return text

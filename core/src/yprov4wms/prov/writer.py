@@ -1,0 +1,85 @@
+"""Streaming PROV-JSON writer: records go to a spool per section, memory stays flat."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import IO, BinaryIO
+
+from yprov4wms.prov.values import string
+from yprov4wms.prov.vocabulary import ELEMENTS, PREFIXES, RELATIONS
+
+_BUFFER = 1 << 18
+_SECTIONS = (*ELEMENTS, *RELATIONS)
+
+
+class _Section:
+    """The records of one section as JSON text, each with a comma in front."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._pieces: list[str] = []
+        self._length = 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, text: str) -> None:
+        self.count += 1
+        self._pieces.append(text)
+        self._length += len(text)
+        if self._length > _BUFFER:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the writer
+            self._file.write("".join(self._pieces).encode())
+            self._pieces.clear()
+            self._length = 0
+
+    def write_to(self, target: BinaryIO) -> None:
+        """All records, without the first one's comma."""
+        skip = 1
+        if self._file is not None:
+            self._file.seek(skip)
+            skip = 0
+            while chunk := self._file.read(1 << 20):
+                target.write(chunk)
+            self._file.close()
+        target.write("".join(self._pieces).encode()[skip:])
+
+
+class ProvJsonWriter:
+    """Takes records in any order and writes one PROV-JSON document (W3C submission, 2013).
+
+    Identifiers are ``prefix:local`` with a prefix that was declared; ``attributes`` are
+    JSON text as `yprov4wms.prov.values.attributes` makes it. One call per element: the
+    caller sees to it that no identifier is given twice.
+    """
+
+    def __init__(self, prefixes: dict[str, str]) -> None:
+        self.prefixes = {**PREFIXES, **prefixes}
+        self._sections = {name: _Section() for name in _SECTIONS}
+        self._bundles = _Section()
+
+    def element(self, section: str, identifier: str, attributes: str) -> None:
+        """An ``entity``, ``activity`` or ``agent``."""
+        self._sections[section].add(f',\n"{identifier}":{{{attributes}}}')
+
+    def relation(self, section: str, first: str, second: str, more: str = "") -> None:
+        """A relation between the two ends that `RELATIONS` names for it."""
+        spool = self._sections[section]
+        one, _, two, _ = RELATIONS[section]
+        ends = f'"{one}":"{first}","{two}":"{second}"'
+        body = f"{ends},{more}" if more else ends
+        spool.add(f',\n"_:{section}{spool.count + 1}":{{{body}}}')
+
+    def bundle(self, identifier: str, content: bytes) -> None:
+        """A bundle; ``content`` is a JSON object of sections."""
+        self._bundles.add(f',\n"{identifier}":{content.decode()}')
+
+    def write_to(self, target: BinaryIO) -> None:
+        """Write the document; the writer is spent afterwards."""
+        pairs = ",\n".join(f'"{prefix}":{string(uri)}' for prefix, uri in self.prefixes.items())
+        target.write(f'{{"prefix":{{\n{pairs}}}'.encode())
+        for name, section in [*self._sections.items(), ("bundle", self._bundles)]:
+            if section.count:
+                target.write(f',\n"{name}":{{'.encode())
+                section.write_to(target)
+                target.write(b"}")
+        target.write(b"}\n")

@@ -1,0 +1,191 @@
+"""What an adapter calls. A failure in here is one warning, and the workflow goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from yprov4wms import events, journal
+from yprov4wms.events import File, FileType, Status
+from yprov4wms.identity import Hasher, Identity
+from yprov4wms.masking import Masker, declared_from_environment
+from yprov4wms.ml import collect
+from yprov4wms.plain import plain
+from yprov4wms.settings import Settings
+from yprov4wms.store import CHECKSUMS, RunFolder, Store, new_run_id
+
+#: Files up to this many bytes are hashed where they are met, larger ones in the background.
+INLINE_BYTES = 64 * 1024
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _encoded(event: events.Event) -> bytes:
+    try:
+        return _encode(event)
+    except UnicodeEncodeError:
+        # A lone surrogate, from a file name that is not UTF-8, say.
+        return _encode(plain(msgspec.to_builtins(event)))
+
+
+def now() -> str:
+    """The time as events carry it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+class Recorder:
+    """Records one run into a store.
+
+    ``warn`` is called at most once, with one line. Methods never raise, but where their
+    docstring says so; `failures` counts what went wrong.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: str,
+        warn: Callable[[str], None],
+        run_id: str | None = None,
+        secret_names: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+    ) -> None:
+        """secret_names: environment variables whose values are masked. ignore: names of
+        files in directories that are the engine's own marks, not members."""
+        self.settings = settings
+        self.run_id = run_id or new_run_id()
+        self.failures = 0
+        self._warn = warn
+        self._lock = threading.RLock()
+        self._seq = 0
+        self._time = ""
+        self._journal: journal.Journal | None = None
+        names = [*secret_names, *(settings.secrets or "").replace(",", " ").split()]
+        self._masker = Masker(declared_from_environment(names))
+        store = Store(settings.store)
+        cache = None if store.remote else f"{store.location}/{CHECKSUMS}"
+        self._identity = Identity(
+            directory, settings.hash, settings.hash_limit, cache_path=cache, ignore=ignore
+        )
+        self._hasher = Hasher(self._identity, on_error=self._hash_failed)
+        self.folder = RunFolder("")
+        with self.guard("opening the store"):
+            self.folder = store.run(self.run_id)
+            self._journal = journal.open_journal(self.folder.events)
+
+    @property
+    def recording(self) -> bool:
+        """False where the store could not be opened: nothing will be kept."""
+        return self._journal is not None
+
+    def emit(self, *batch: events.Event) -> None:
+        """Put events on disk, in one write."""
+        try:
+            with self._lock:
+                if self._journal is None:
+                    return
+                # Never back, whatever the clock does: a file's order is that of its times.
+                self._time = time = max(now(), self._time)
+                writer, lines = self._journal.writer, []
+                for event in batch:
+                    self._seq += 1
+                    event.v = events.VERSION
+                    event.time = time
+                    event.writer = writer
+                    event.seq = self._seq
+                    event.run = self.run_id
+                    lines.append(self._masker.mask_line(_encoded(event)))
+                lines.append(b"")
+                self._journal.append(b"\n".join(lines))
+        except Exception as error:
+            self.failed("writing an event", error)
+
+    def guard(self, where: str, task: str | None = None, attempt: int | None = None) -> Guard:
+        """Swallow what the body raises: a warning, and a record of it in the run."""
+        return Guard(self, where, task, attempt)
+
+    def failed(
+        self, where: str, error: BaseException, task: str | None = None, attempt: int | None = None
+    ) -> None:
+        """Note a failure of the recorder."""
+        text = f"{type(error).__name__}: {error}"
+        with self._lock:
+            self.failures += 1
+            first = self.failures == 1
+            if where != "writing an event":
+                self.emit(
+                    events.RecorderFailed(where=where, error=text, task=task, attempt=attempt)
+                )
+        if first:
+            text = " ".join(text.split())
+            self._warn(f"yprov: provenance is incomplete ({where}: {self._masker.text(text)})")
+
+    def describe(self, path: str, role: str | None = None) -> File:
+        """What lies at ``path`` now, without a checksum; costs a stat."""
+        return self._identity.describe(path, role)
+
+    def identify(self, file: File, task: str, attempt: int) -> File:
+        """Add the checksum: at once to a small file, by a later event to anything else."""
+        small = file.type is FileType.FILE and (file.size or 0) <= INLINE_BYTES
+        if small or self.settings.hash == "none":
+            return self._identity.checksum(file)
+        if file.type in (FileType.FILE, FileType.DIRECTORY):
+            self._hasher.submit(file, lambda done: self._hashed(done, task, attempt))
+        return file
+
+    def collect_children(self, task: str, attempt: int) -> None:
+        """Take in the child runs that this attempt left in the store."""
+        with self.guard("collecting child runs", task, attempt):
+            for child in collect.children(self.folder, task, attempt):
+                self.emit(child)
+
+    def flush(self) -> None:
+        """Send what a remote store has not got yet."""
+        if self._journal is not None:
+            with self.guard("sending events to the store"):
+                self._journal.flush()
+
+    def finish(self, status: Status, error: str | None = None) -> None:
+        """Record the end, wait for checksums under way, force all to the disk."""
+        self.emit(events.RunEnded(status=status, error=error))
+        self._hasher.drain(None)
+        with self._lock, self.guard("forcing the journal to the disk"):
+            if self._journal is not None:
+                self._journal.flush()
+                self._journal.sync()
+
+    def close(self) -> None:
+        """Nothing is recorded after this."""
+        self._hasher.close()
+        with self._lock, self.guard("closing the journal"):
+            if self._journal is not None:
+                self._journal.close()
+        self._journal = None
+
+    def _hashed(self, file: File, task: str, attempt: int) -> None:
+        self.emit(events.FilesHashed(task=task, attempt=attempt, files=[file]))
+
+    def _hash_failed(self, error: BaseException) -> None:
+        self.failed("computing a checksum", error)
+
+
+class Guard:
+    """A context manager that swallows what its body raises, and has it noted."""
+
+    def __init__(
+        self, recorder: Recorder, where: str, task: str | None, attempt: int | None
+    ) -> None:
+        self._recorder = recorder
+        self._about = (where, task, attempt)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        where, task, attempt = self._about
+        self._recorder.failed(where, error, task, attempt)
+        return True

@@ -1,0 +1,282 @@
+"""Reads the journal files of one run and folds them into a Run or an MLRun.
+
+Folding is idempotent and does not depend on the order of files or lines: events are
+sorted by (time, writer, sequence), and one that was met before is dropped. An
+unterminated last line (a write cut by ``kill -9``) is ignored; any other line that is
+not an event is reported in ``problems``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from yprov4wms import events
+from yprov4wms.events import FileType, Status
+from yprov4wms.run import Attempt, MLRun, Run, Task, decode
+from yprov4wms.store import RunFolder, StoreError
+
+
+class _Head(msgspec.Struct, gc=False):
+    """As much of a line as it takes to put it in its place."""
+
+    kind: str
+    v: int
+    time: str
+    writer: str
+    seq: int
+    run: str
+
+
+_RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.CACHED)
+
+_Line = tuple[str, str, int, bytes]
+_decode_head = msgspec.json.Decoder(_Head).decode
+_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def replay(folder: RunFolder) -> Run | MLRun:
+    """The run in a folder of a store; raises StoreError where there is none."""
+    return fold(folder.journals(), where=folder.location)
+
+
+def replay_workflow(folder: RunFolder) -> Run:
+    """As `replay`, for a workflow run only."""
+    run = replay(folder)
+    if isinstance(run, MLRun):
+        raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
+    return run
+
+
+def fold(journals: Iterable[tuple[str, Iterable[bytes]]], where: str = "journal") -> Run | MLRun:
+    """Fold journal files, given as name and lines with their newlines.
+
+    Raises StoreError where they hold no event, or events of several runs.
+    """
+    problems: list[str] = []
+    lines, runs = _read(journals, problems)
+    if len(runs) > 1:
+        raise StoreError(f"{where}: lines of several runs lie in one folder: {', '.join(runs)}")
+    for _, _, _, line in lines:
+        try:
+            first = decode(line)
+        except _ERRORS:
+            continue
+        if isinstance(first, events.RunStarted):
+            return _fold_workflow(first, lines, problems)
+        if isinstance(first, events.MLRunStarted):
+            return _fold_ml(first, lines, problems)
+    if not lines:
+        hint = f" ({problems[0]})" if problems else ""
+        raise StoreError(f"{where}: not a run: no journal here has an event{hint}")
+    problems.append("the event that tells of the run's start is lost")
+    unknown = events.Software(name="unknown", kind="engine")
+    lost = events.RunStarted(run=runs[0], engine=unknown, workflow="unknown", directory="")
+    return _fold_workflow(lost, lines, problems)
+
+
+def _read(
+    journals: Iterable[tuple[str, Iterable[bytes]]], problems: list[str]
+) -> tuple[list[_Line], list[str]]:
+    """The lines in their order, each event once; and the ids of the runs they tell of."""
+    interned: dict[str, str] = {}
+    runs: dict[str, None] = {}
+    found: list[_Line] = []
+    for name, content in journals:
+        for number, line in enumerate(content, 1):
+            if not line.endswith(b"\n"):
+                break  # cut short by the end of its writer
+            if line == b"\n":
+                continue
+            try:
+                head = _decode_head(line)
+            except _ERRORS as error:
+                problems.append(f"{name}, line {number}: not an event: {error}")
+                continue
+            if head.v > events.VERSION:
+                problems.append(f"{name}, line {number}: written by a newer version (v{head.v})")
+                continue
+            runs[head.run] = None
+            writer = interned.setdefault(head.writer, head.writer)
+            found.append((head.time, writer, head.seq, line))
+    found.sort(key=itemgetter(0, 1, 2))
+    kept = 0
+    for entry in found:
+        if kept == 0 or entry[2] != found[kept - 1][2] or entry[1] != found[kept - 1][1]:
+            found[kept] = entry
+            kept += 1
+    del found[kept:]
+    return found, list(runs)
+
+
+def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[str]) -> Run:
+    run = Run(id=first.run, start=first, problems=problems)
+    lines.reverse()
+    while lines:  # given up as they are taken in: at 100,000 tasks this is memory that counts
+        _, writer, seq, line = lines.pop()
+        try:
+            event = decode(line)
+        except _ERRORS as error:
+            problems.append(f"{writer}, event {seq}: not a known event: {error}")
+            continue
+        _HANDLERS[type(event)](run, event, line)
+    for task in run.tasks.values():
+        task.attempts.sort(key=_number)
+    return run
+
+
+def _number(attempt: Attempt) -> int:
+    return attempt.number
+
+
+def _task(run: Run, task_id: str) -> Task:
+    task = run.tasks.get(task_id)
+    if task is None:
+        task = run.tasks[task_id] = Task(id=task_id, step="", depends_on=[])
+    return task
+
+
+def _attempt(run: Run, task_id: str, number: int) -> Attempt:
+    task = _task(run, task_id)
+    for attempt in task.attempts:
+        if attempt.number == number:
+            return attempt
+    attempt = Attempt(task=task.id, number=number)
+    task.attempts.append(attempt)
+    return attempt
+
+
+def _run_ended(run: Run, event: events.RunEnded, line: bytes) -> None:
+    run.end = event
+
+
+def _step(run: Run, event: events.StepDeclared, line: bytes) -> None:
+    run.steps[event.step] = event
+
+
+def _planned(run: Run, event: events.TaskPlanned, line: bytes) -> None:
+    task = _task(run, event.task)
+    task.step = event.step
+    task.depends_on = event.depends_on or []
+    task.label, task.parent, task.attributes = event.label, event.parent, event.attributes
+
+
+def _not_run(run: Run, event: events.TaskNotRun, line: bytes) -> None:
+    if event.status in _RAN:
+        run.problems.append(f"task {event.task}: what did not run cannot be {event.status}")
+        return
+    _task(run, event.task).not_run_line = line
+
+
+def _started(run: Run, event: events.TaskStarted, line: bytes) -> None:
+    attempt = _attempt(run, event.task, event.attempt)
+    if attempt.started_line is None:
+        attempt.started_line = line
+        if event.inputs:
+            attempt.sources = [_maker(run, file.path) for file in event.inputs]
+
+
+def _submitted(run: Run, event: events.TaskSubmitted, line: bytes) -> None:
+    _attempt(run, event.task, event.attempt).external_id = event.external_id
+
+
+def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:
+    if event.status not in _RAN:
+        run.problems.append(f"task {event.task}: an attempt cannot end as {event.status}")
+        return
+    attempt = _attempt(run, event.task, event.attempt)
+    if attempt.ended_line is not None:
+        _forget_outputs(run, attempt)
+    attempt.ended_line = line
+    attempt.status = event.status
+    for file in event.outputs or ():
+        if file.type is not FileType.MISSING:
+            run.made[file.path] = attempt
+            if file.type is FileType.DIRECTORY:
+                run.directories[file.path] = attempt
+
+
+def _maker(run: Run, path: str) -> Attempt | None:
+    """The attempt that made what lies at ``path``, or a directory around it."""
+    found = run.made.get(path)
+    if found is None and run.directories:
+        parent = path.rpartition("/")[0]
+        while parent and found is None:
+            found = run.directories.get(parent)
+            parent = parent.rpartition("/")[0]
+    return found
+
+
+def _forget_outputs(run: Run, attempt: Attempt) -> None:
+    """A second end of one attempt replaces the first, with what that said of files."""
+    for known in (run.made, run.directories):
+        for path in [path for path, maker in known.items() if maker is attempt]:
+            del known[path]
+    for other in run.attempts():
+        if other.sources and attempt in other.sources:
+            other.sources = [None if source is attempt else source for source in other.sources]
+
+
+def _hashed(run: Run, event: events.FilesHashed, line: bytes) -> None:
+    for file in event.files:
+        run.checksums[file.path, file.size, file.mtime_ns] = file
+
+
+def _child(run: Run, event: events.ChildAttached, line: bytes) -> None:
+    attempt = _attempt(run, event.task, event.attempt)
+    attempt.children = [*(attempt.children or ()), line]
+
+
+def _failed(run: Run, event: events.RecorderFailed, line: bytes) -> None:
+    run.failures.append(event)
+
+
+def _ignored(run: Run, event: events.Event, line: bytes) -> None:
+    """The start, taken already, and what belongs to ML runs."""
+
+
+_Handler = Callable[[Run, Any, bytes], None]
+_HANDLERS: dict[type[events.Event], _Handler] = dict.fromkeys(events.AnyEvent.__args__, _ignored)
+_HANDLERS |= {
+    events.RunEnded: _run_ended,
+    events.StepDeclared: _step,
+    events.TaskPlanned: _planned,
+    events.TaskNotRun: _not_run,
+    events.TaskStarted: _started,
+    events.TaskSubmitted: _submitted,
+    events.TaskEnded: _ended,
+    events.FilesHashed: _hashed,
+    events.ChildAttached: _child,
+    events.RecorderFailed: _failed,
+}
+
+
+def _fold_ml(first: events.MLRunStarted, lines: list[_Line], problems: list[str]) -> MLRun:
+    run = MLRun(id=first.run, start=first, problems=problems)
+    for _, writer, seq, line in lines:
+        try:
+            event = decode(line)
+        except _ERRORS as error:
+            problems.append(f"{writer}, event {seq}: not a known event: {error}")
+            continue
+        match event:
+            case events.MLRunEnded():
+                run.end = event
+            case events.MLContextStarted():
+                run.contexts.append(event)
+            case events.MLParam():
+                run.params.append(event)
+            case events.MLMetricDeclared():
+                run.metrics.append(event)
+            case events.MLArtifact():
+                run.artifacts.append(event)
+            case events.MLModel():
+                run.models.append(event)
+            case events.MLDataset():
+                run.datasets.append(event)
+            case events.RecorderFailed():
+                run.failures.append(event)
+    return run

@@ -1,0 +1,176 @@
+"""The run store: ``<store>/<run id>/`` with ``events/``, ``children/``, ``ml/``, ``prov.json``.
+
+Imported by every task process: standard library only, fsspec for URLs alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yprov4wms import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
+
+DOCUMENT = "prov.json"
+#: The cache of checksums of large files, beside the runs.
+CHECKSUMS = "checksums"
+
+
+class StoreError(Exception):
+    """The store, or a run in it, is not what it should be; the text is for the user."""
+
+
+def new_run_id() -> str:
+    """A UUIDv7 (RFC 9562 section 5.7): ordered by time, unique across hosts."""
+    milliseconds = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds << 80) | (7 << 76) | ((noise & 0xFFF) << 64)
+    value |= (0b10 << 62) | (noise >> 18)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Store:
+    """A folder or fsspec URL that holds runs."""
+
+    def __init__(self, location: str) -> None:
+        self.remote = "://" in location
+        self.location = location.rstrip("/") if self.remote else str(Path(location).absolute())
+
+    def run(self, run_id: str) -> RunFolder:
+        return RunFolder(f"{self.location}/{run_id}")
+
+    def runs(self) -> list[str]:
+        """Ids of the runs in this store, oldest first; empty where there is no store yet."""
+        if not self.remote:
+            folder = Path(self.location)
+            if not folder.is_dir():
+                return []
+            return sorted(p.name for p in folder.iterdir() if (p / "events").is_dir())
+        fs = journal.filesystem(self.location)
+        try:
+            entries = fs.ls(self.location, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(
+            entry["name"].rstrip("/").rsplit("/", 1)[-1]
+            for entry in entries
+            if entry["type"] == "directory" and fs.exists(entry["name"].rstrip("/") + "/events")
+        )
+
+    def find(self, name: str) -> RunFolder:
+        """The run with this id, a unique beginning or end of it, a path, or ``latest``.
+
+        Raises StoreError where there is none, or more than one.
+        """
+        if not self.remote and os.sep in name and (Path(name) / "events").is_dir():
+            return RunFolder(str(Path(name).absolute()))
+        runs = self.runs()
+        if not runs:
+            raise StoreError(f"no runs in {self.location} (give another place with --store)")
+        if name == "latest":
+            return self.run(runs[-1])
+        found = [r for r in runs if r.startswith(name) or r.endswith(name)] if name else []
+        if name in runs:
+            found = [name]
+        if not found:
+            raise StoreError(f"no run {name!r} in {self.location} (see: yprov4wms runs)")
+        if len(found) > 1:
+            raise StoreError(f"{name!r} names {len(found)} runs: {', '.join(found)}")
+        return self.run(found[0])
+
+
+class RunFolder:
+    """One run's folder in a store."""
+
+    def __init__(self, location: str) -> None:
+        self.remote = "://" in location
+        self.location = location
+        self.run_id = location.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def events(self) -> str:
+        return self.location + "/events"
+
+    @property
+    def document(self) -> str:
+        return f"{self.location}/{DOCUMENT}"
+
+    def journals(self) -> Iterator[tuple[str, BinaryIO]]:
+        """Name and open file of each journal, in order of name."""
+        if not self.remote:
+            for path in sorted(Path(self.events).glob("*" + journal.SUFFIX)):
+                with path.open("rb") as file:
+                    yield path.name, file
+            return
+        journal.sweep(self.events)
+        fs = journal.filesystem(self.events)
+        for name in sorted(fs.glob(f"{self.events}/*{journal.SUFFIX}")):
+            yield name.rsplit("/", 1)[-1], io.BytesIO(fs.cat_file(name))
+
+    def subfolders(self, relative: str) -> list[RunFolder]:
+        """Folders under ``relative`` that hold a journal of their own."""
+        base = f"{self.location}/{relative}"
+        if not self.remote:
+            try:
+                names = sorted(os.listdir(base))  # noqa: PTH208 - once per task end
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            return [RunFolder(f"{base}/{n}") for n in names if Path(base, n, "events").is_dir()]
+        return [RunFolder(f"{base}/{name}") for name in Store(base).runs()]
+
+    def read(self, relative: str) -> bytes:
+        """Content of one file; raises FileNotFoundError."""
+        if not self.remote:
+            return Path(self.location, relative).read_bytes()
+        path = f"{self.location}/{relative}"
+        content: bytes = journal.filesystem(path).cat_file(path)
+        return content
+
+    def keep(self, content: bytes, suffix: str = "") -> str:
+        """Store ``content`` under its checksum in ``children/``; returns its sha256."""
+        digest = hashlib.sha256(content).hexdigest()
+        relative = f"children/{digest}{suffix}"
+        if self.remote:
+            path = f"{self.location}/{relative}"
+            journal.filesystem(path).pipe_file(path, content)
+        elif not Path(self.location, relative).exists():
+            write_atomically(f"{self.location}/{relative}", lambda file: file.write(content))
+        return digest
+
+
+def write_atomically(path: str, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill a file that appears whole or not at all (temporary, fsync, rename).
+
+    ``path`` may be an fsspec URL: the object is sent when it is complete. Raises OSError.
+    """
+    if "://" in path:
+        import tempfile
+
+        fs = journal.filesystem(path)
+        with tempfile.TemporaryFile() as spool:
+            write(spool)
+            spool.seek(0)
+            with fs.open(path, "wb") as stored:
+                while chunk := spool.read(1 << 20):
+                    stored.write(chunk)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

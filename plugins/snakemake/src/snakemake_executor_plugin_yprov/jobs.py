@@ -1,0 +1,202 @@
+"""Snakemake's rules, jobs and files as the core's events describe them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from snakemake.settings.types import DeploymentMethod
+
+from yprov4wms import events
+from yprov4wms.events import File, FileType, Software
+from yprov4wms.plain import plain, text
+from yprov4wms.recorder import Recorder
+
+#: The directive that says what a rule executes, by the rule's attribute.
+_KINDS = ("script", "notebook", "wrapper", "template_engine", "cwl", "shellcmd")
+
+
+class Describer:
+    """Describes rules and jobs of one run, and identifies the files that they name."""
+
+    def __init__(self, recorder: Recorder, directory: str, workflow: Any) -> None:
+        self._recorder = recorder
+        self._directory = directory
+        self._workflow = workflow
+        self._made: set[str] = set()
+        self._scripts: dict[str, File | None] = {}
+
+    def step(self, rule: Any, depends_on: list[str]) -> events.StepDeclared:
+        kind = rule_type(rule)
+        code = rule.shellcmd or getattr(rule, "run_func_src", None)
+        return events.StepDeclared(
+            step=rule.name,
+            type=kind,
+            source=source_path(rule.snakefile),
+            line=self._line(rule),
+            code=text(str(code)) if code else None,
+            script=self._script(rule, kind),
+            doc=text(rule.docstring) if rule.docstring else None,
+            depends_on=depends_on or None,
+            attributes={"checkpoint": True} if rule.is_checkpoint else None,
+        )
+
+    def started(self, job: Any, task: str) -> events.TaskStarted:
+        """The attempt that is about to run. Inputs from outside the run are identified."""
+        attempt = job.attempt
+        kind = rule_type(job.rule)
+        return events.TaskStarted(
+            task=task,
+            attempt=attempt,
+            inputs=self._inputs(job, task, attempt),
+            command=text(job.shellcmd) if job.rule.shellcmd else None,
+            script=self._script(job.rule, kind),
+            parameters=_named(job.params) or None,
+            wildcards={k: text(str(v)) for k, v in (job.wildcards_dict or {}).items()} or None,
+            threads=job.threads if isinstance(job.threads, int) else None,
+            resources=_resources(job),
+            software=self._software(job),
+            reason=text(str(job.dag.reason(job))) or None,
+            attributes={"jobid": plain(job.jobid), "process": None if kind else False},
+        )
+
+    def outputs(self, job: Any, task: str, attempt: int) -> list[File] | None:
+        """What the attempt left: outputs, log and benchmark files. Of a failed one, what
+        Snakemake did not remove."""
+        roles = _roles(job.output)
+        named = [(file, roles.get(index)) for index, file in enumerate(job.output)]
+        named += [(file, "log") for file in job.log or ()]
+        if job.benchmark:
+            named.append((job.benchmark, "benchmark"))
+        found = [self._output(file, role, task, attempt) for file, role in named]
+        present = [file for file in found if file.type is not FileType.MISSING]
+        self._made.update(file.path for file in present)
+        return present or None
+
+    def kept(self, file: Any) -> File | None:
+        """An output of a job that need not run, as it lies there from an earlier run."""
+        described = self._recorder.describe(_local_path(file))
+        return described if described.type is not FileType.MISSING else None
+
+    def _line(self, rule: Any) -> int | None:
+        """The line in the Snakefile: a rule's own number counts in its compiled form."""
+        lines = self._workflow.linemaps.get(str(rule.snakefile)) or {}
+        line = lines.get(rule.lineno, None)
+        return line if isinstance(line, int) else None
+
+    def _inputs(self, job: Any, task: str, attempt: int) -> list[File] | None:
+        roles = _roles(job.input)
+        found: list[File] = []
+        for index, file in enumerate(job.input):
+            path = _local_path(file)
+            role = roles.get(index)
+            if path in self._made:
+                found.append(File(path=path, role=role))
+            elif _flagged(file, "pipe"):
+                found.append(File(path=path, role=role, type=FileType.FIFO))
+            else:
+                found.append(self._stored(file, self._identified(path, role, task, attempt)))
+        return found or None
+
+    def _output(self, file: Any, role: str | None, task: str, attempt: int) -> File:
+        path = _local_path(file)
+        if _flagged(file, "pipe"):
+            return File(path=path, role=role, type=FileType.FIFO)
+        return self._stored(file, self._identified(path, role, task, attempt))
+
+    def _identified(self, path: str, role: str | None, task: str, attempt: int) -> File:
+        return self._recorder.identify(self._recorder.describe(path, role), task, attempt)
+
+    def _stored(self, file: Any, described: File) -> File:
+        """A file of a storage provider is known by its query; size and checksum are those
+        of the local copy."""
+        storage = getattr(file, "storage_object", None)
+        if storage is not None:
+            described.path = text(str(storage.query))
+            described.type = FileType.URL
+        return described
+
+    def _script(self, rule: Any, kind: str | None) -> File | None:
+        """The script or notebook of a rule, where its name has no wildcards."""
+        name = getattr(rule, kind, None) if kind in ("script", "notebook") else None
+        if name is None or "{" in str(name):
+            return None
+        key = f"{rule.basedir} {name}"
+        if key not in self._scripts:
+            path = str(name)
+            if not os.path.isabs(path) and rule.basedir is not None:  # noqa: PTH117
+                path = rule.basedir.join(path).get_path_or_uri(secret_free=True)
+            described = self._recorder.describe(path, kind)
+            self._scripts[key] = self._recorder.identify(described, "", 0)
+        return self._scripts[key]
+
+    def _software(self, job: Any) -> list[Software] | None:
+        methods = self._workflow.deployment_settings.deployment_method
+        found: list[Software] = []
+        if DeploymentMethod.CONDA in methods and job.conda_env is not None:
+            environment = job.conda_env
+            file = getattr(environment, "file", None)
+            found.append(
+                Software(
+                    name=text(str(source_path(file) or environment)),
+                    kind="conda",
+                    version=getattr(environment, "hash", None),
+                    path=text(str(environment.address)) if environment.address else None,
+                )
+            )
+        if DeploymentMethod.APPTAINER in methods and job.container_img_url:
+            found.append(Software(name=text(str(job.container_img_url)), kind="container"))
+        if DeploymentMethod.ENV_MODULES in methods and job.env_modules is not None:
+            found.extend(Software(name=name, kind="module") for name in job.env_modules.names)
+        return found or None
+
+
+def rule_type(rule: Any) -> str | None:
+    """What the rule executes: ``shell``, ``run``, ``script``, ``notebook``... or None."""
+    for kind in _KINDS:
+        if getattr(rule, kind, None):
+            return "shell" if kind == "shellcmd" else kind
+    return None if rule.norun else "run"
+
+
+def source_path(source: Any) -> str | None:
+    """The path or URL of one of Snakemake's source files, without secrets."""
+    if source is None:
+        return None
+    get = getattr(source, "get_path_or_uri", None)
+    return text(str(get(secret_free=True) if get else source))
+
+
+def _local_path(file: Any) -> str:
+    return os.path.normpath(str(file))
+
+
+def _flagged(file: Any, flag: str) -> bool:
+    return flag in (getattr(file, "flags", None) or ())
+
+
+def _roles(files: Any) -> dict[int, str]:
+    """The name of each named file by its position."""
+    roles: dict[int, str] = {}
+    for name, (start, end) in files._get_names():
+        for index in range(start, start + 1 if end is None else end):
+            roles[index] = name
+    return roles
+
+
+def _named(values: Any) -> dict[str, Any]:
+    """Parameters by name; those without one by position."""
+    found: dict[str, Any] = {}
+    named: set[int] = set()
+    for name, (start, end) in values._get_names():
+        found[name] = plain(values[start] if end is None else list(values[start:end]))
+        named.update(range(start, start + 1 if end is None else end))
+    for index, value in enumerate(values):
+        if index not in named:
+            found[str(index)] = plain(value)
+    return found
+
+
+def _resources(job: Any) -> dict[str, Any] | None:
+    found = {k: plain(v) for k, v in job.resources.items() if not k.startswith("_")}
+    return found or None

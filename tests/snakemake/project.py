@@ -1,0 +1,195 @@
+"""Real Snakemake runs in a folder of their own, and their documents."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class Document:
+    """A combined document, with what tests ask of it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.data: dict[str, dict[str, Record]] = json.loads(content)
+
+    def section(self, name: str) -> dict[str, Record]:
+        return self.data.get(name, {})
+
+    @property
+    def run(self) -> Record:
+        return self.section("activity")["run:workflow_run"]
+
+    def attempts(self, step: str) -> list[Record]:
+        """The attempts of a rule, in order of task and number."""
+        found = [
+            (i, a) for i, a in self.section("activity").items() if a.get("yprov4wms:step") == step
+        ]
+        return [a for _, a in sorted(found)]
+
+    def attempt_id(self, step: str, number: int = 1) -> str:
+        (found,) = [
+            i
+            for i, a in self.section("activity").items()
+            if a.get("yprov4wms:step") == step and value(a["yprov4wms:attempt"]) == number
+        ]
+        return found
+
+    def plans(self, step: str) -> list[Record]:
+        """Tasks of a rule that never ran."""
+        return [
+            e
+            for e in self.section("entity").values()
+            if e.get("yprov4wms:step") == step and "yprov4wfs:status" in e
+        ]
+
+    def statuses(self) -> dict[str, list[str]]:
+        """By rule the statuses of its attempts and of its tasks that never ran."""
+        found: dict[str, list[str]] = {}
+        for section in ("activity", "entity"):
+            for _, element in sorted(self.section(section).items()):
+                if "yprov4wms:step" in element:
+                    step = element["yprov4wms:step"]
+                    found.setdefault(step, []).append(element["yprov4wfs:status"])
+        return found
+
+    def files(self, path: str) -> dict[str, Record]:
+        """The versions of a file by identifier."""
+        return {i: e for i, e in self.section("entity").items() if e.get("yprov4wms:path") == path}
+
+    def links(self, relation: str, **ends: str) -> list[Record]:
+        """Relations with these ends, given by their local names (``activity="run:..."``)."""
+        return [
+            r
+            for r in self.section(relation).values()
+            if all(r.get(f"prov:{name}") == end for name, end in ends.items())
+        ]
+
+    def informants(self, informed: str, link: str) -> set[str]:
+        return {
+            r["prov:informant"]
+            for r in self.links("wasInformedBy", informed=informed)
+            if r.get("yprov4wms:link") == link
+        }
+
+    def ids(self) -> set[str]:
+        """Every element's full URI."""
+        prefixes = self.data["prefix"]
+        found = set()
+        for section in ("entity", "activity", "agent"):
+            for identifier in self.section(section):
+                prefix, _, local = identifier.partition(":")
+                found.add(str(prefixes[prefix]) + local)
+        return found
+
+
+def value(literal: Any) -> Any:
+    """A PROV-JSON literal as a Python value."""
+    if isinstance(literal, dict):
+        kind = float if literal["type"] == "xsd:double" else int
+        return kind(literal["$"])
+    return literal
+
+
+class Project:
+    """A folder with a Snakefile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / ".yprov"
+
+    def write(self, name: str, content: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(content))
+        return path
+
+    def snakefile(self, content: str) -> None:
+        self.write("Snakefile", content)
+
+    def command(self, *options: str, executor: str | None = "yprov", cores: int = 2) -> list[str]:
+        chosen = ["--executor", executor] if executor else []
+        base = [sys.executable, "-m", "snakemake", "--scheduler", "greedy", "--nocolor"]
+        return [*base, *chosen, "--cores", str(cores), *options]
+
+    def snakemake(
+        self, *options: str, executor: str | None = "yprov", cores: int = 2, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*options, executor=executor, cores=cores),
+            cwd=self.folder,
+            env=environment(**env),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def start(self, *options: str, **env: str) -> subprocess.Popen[str]:
+        """Snakemake in a process group of its own."""
+        return subprocess.Popen(
+            self.command(*options),
+            cwd=self.folder,
+            env=environment(**env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def yprov4wms(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "yprov4wms", *arguments],
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+
+    def runs(self) -> list[Path]:
+        return sorted(self.store.iterdir()) if self.store.is_dir() else []
+
+    def document(self, run: Path | None = None, check: bool = True) -> Document:
+        """The document that the run left, which must keep every rule."""
+        path = (run or self.runs()[-1]) / "prov.json"
+        return checked(path.read_bytes()) if check else Document(path.read_bytes())
+
+    def exported(self, *options: str, run: str = "latest") -> Document:
+        done = self.yprov4wms("export", run, *options, "-o", "-")
+        assert done.returncode == 0, done.stderr.decode()
+        return checked(done.stdout)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("YPROV_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
+    return {**inherited, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
+
+
+def checked(content: bytes) -> Document:
+    """The document, valid by our rules and readable by the prov library."""
+    from prov.model import ProvDocument
+
+    from yprov4wms.prov.rules import check
+
+    problems = check(content)
+    assert not problems, "\n".join(f"{p.where}: {p.message} [{p.rule}]" for p in problems[:10])
+    read = ProvDocument.deserialize(content=content.decode())
+    again = ProvDocument.deserialize(content=read.serialize())
+    assert read == again
+    return Document(content)
+
+
+def kill_group(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

@@ -1,0 +1,191 @@
+"""Folding journals: order, duplication and truncation make no difference but of omission."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yprov4wms import events
+from yprov4wms.events import File, Software, Status
+from yprov4wms.replay import fold
+from yprov4wms.run import MLRun, Run
+from yprov4wms.store import StoreError
+
+RUN = "01939f3e-0000-7000-8000-000000000001"
+
+
+def lines(*found: events.Event, writer: str = "host-1-a", start: int = 0) -> list[bytes]:
+    """Events as one writer's journal lines, a microsecond apart."""
+    encoded = []
+    for seq, event in enumerate(found, 1):
+        event.v, event.writer, event.seq, event.run = events.VERSION, writer, seq, RUN
+        event.time = f"2026-11-21T10:00:00.{start + seq:06d}+00:00"
+        encoded.append(msgspec.json.encode(event) + b"\n")
+    return encoded
+
+
+def started() -> events.RunStarted:
+    return events.RunStarted(
+        engine=Software(name="snakemake", kind="engine"), workflow="w", directory="/w"
+    )
+
+
+def workflow_events() -> list[events.Event]:
+    """Two tasks, the first retried, a file passed between them, one task never run."""
+    return [
+        started(),
+        events.StepDeclared(step="a"),
+        events.TaskPlanned(task="a1", step="a"),
+        events.TaskPlanned(task="b1", step="b", depends_on=["a1"]),
+        events.TaskPlanned(task="c1", step="c", depends_on=["b1"]),
+        events.TaskStarted(task="a1", attempt=1, inputs=[File(path="in", sha256="0" * 64)]),
+        events.TaskEnded(task="a1", attempt=1, status=Status.FAILED, exit_code=1),
+        events.TaskStarted(task="a1", attempt=2, inputs=[File(path="in", sha256="0" * 64)]),
+        events.TaskEnded(
+            task="a1", attempt=2, status=Status.COMPLETED, outputs=[File(path="x", size=3)]
+        ),
+        events.TaskStarted(task="b1", attempt=1, inputs=[File(path="x")]),
+        events.TaskEnded(task="b1", attempt=1, status=Status.FAILED),
+        events.FilesHashed(task="a1", attempt=2, files=[File(path="x", size=3, sha256="1" * 64)]),
+        events.RunEnded(status=Status.FAILED),
+    ]
+
+
+def facts(run: Run | MLRun) -> bytes:
+    """All that a run holds, as comparable bytes."""
+    return msgspec.json.encode(
+        msgspec.to_builtins(run, builtin_types=(bytes,), str_keys=True)
+        if isinstance(run, MLRun)
+        else [
+            run.id,
+            run.start,
+            run.end,
+            run.steps,
+            list(run.tasks.values()),
+            sorted((path, attempt.task, attempt.number) for path, attempt in run.made.items()),
+            sorted((str(key), value) for key, value in run.checksums.items()),
+        ]
+    )
+
+
+def test_statuses_tell_failed_from_never_started_and_why() -> None:
+    run = fold([("j", lines(*workflow_events()))])
+    assert isinstance(run, Run)
+    assert run.statuses() == {
+        "a1": Status.COMPLETED,
+        "b1": Status.FAILED,
+        "c1": Status.UPSTREAM_FAILED,
+    }
+    assert [attempt.status for attempt in run.tasks["a1"].attempts] == ["failed", "completed"]
+
+
+def test_an_input_is_the_version_of_the_attempt_that_made_it_before() -> None:
+    run = fold([("j", lines(*workflow_events()))])
+    assert isinstance(run, Run)
+    (source,) = run.tasks["b1"].attempts[0].sources or [None]
+    assert source is not None
+    assert (source.task, source.number) == ("a1", 2)
+    assert run.tasks["a1"].attempts[1].sources == [None]
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 5), st.data())
+def test_any_interleaving_and_duplication_folds_to_the_same_run(
+    rng: random.Random, files: int, data: st.DataObject
+) -> None:
+    written = lines(*workflow_events())
+    expected = facts(fold([("j", written)]))
+    doubled = written + data.draw(st.lists(st.sampled_from(written), max_size=8))
+    rng.shuffle(doubled)
+    journals = [(f"j{n}", doubled[n::files]) for n in range(files)]
+    rng.shuffle(journals)
+    assert facts(fold(journals)) == expected
+
+
+@given(st.integers(0, 6000))
+def test_a_truncated_file_folds_to_a_prefix_of_the_run(cut: int) -> None:
+    written = lines(*workflow_events())
+    content = b"".join(written)[:cut]
+    whole = [line + b"\n" for line in content.split(b"\n")[:-1]]
+    torn = [*whole, content.split(b"\n")[-1]]
+    if not whole:
+        with pytest.raises(StoreError, match="not a run"):
+            fold([("j", torn)])
+        return
+    run = fold([("j", torn)])
+    assert isinstance(run, Run)
+    assert run.problems == []
+    assert facts(run) == facts(fold([("j", written[: len(whole)])]))
+
+
+@given(st.binary(min_size=1, max_size=80).filter(lambda b: b"\n" not in b), st.integers(1, 12))
+def test_a_corrupt_line_is_reported_and_costs_only_itself(junk: bytes, at: int) -> None:
+    written = lines(*workflow_events())
+    run = fold([("j", [*written[:at], junk + b"\n", *written[at:]])])
+    assert isinstance(run, Run)
+    assert len(run.problems) == 1
+    assert f"line {at + 1}" in run.problems[0]
+    assert facts(run) == facts(fold([("j", written)]))
+
+
+def test_an_event_of_a_wrong_shape_is_reported() -> None:
+    written = lines(*workflow_events())
+    bad = written[5].replace(b'"attempt":1', b'"attempt":"one"')
+    run = fold([("j", [*written[:5], bad, *written[6:]])])
+    assert isinstance(run, Run)
+    assert len(run.problems) == 1
+    assert run.tasks["a1"].attempts[0].start is None
+
+
+def test_a_lost_first_line_does_not_lose_the_rest() -> None:
+    run = fold([("j", lines(*workflow_events())[1:])])
+    assert isinstance(run, Run)
+    assert run.start.workflow == "unknown"
+    assert len(run.tasks) == 3
+    assert "start is lost" in run.problems[0]
+
+
+def test_a_late_file_of_another_writer_is_taken_in() -> None:
+    main = lines(*workflow_events()[:10])
+    late = lines(
+        events.TaskEnded(task="b1", attempt=1, status=Status.COMPLETED), writer="node-9-z", start=50
+    )
+    run = fold([("node", late), ("main", main)])
+    assert isinstance(run, Run)
+    assert run.statuses()["b1"] is Status.COMPLETED
+
+
+def test_two_runs_in_one_folder_are_refused() -> None:
+    other = lines(started(), writer="host-2-b")
+    other = [line.replace(RUN.encode(), b"another-run") for line in other]
+    with pytest.raises(StoreError, match="several runs"):
+        fold([("a", lines(started())), ("b", other)])
+
+
+def test_a_newer_version_is_reported_not_misread() -> None:
+    newer = lines(events.TaskPlanned(task="t", step="s"), writer="host-3-c")
+    newer = [line.replace(b'"v":1', b'"v":99') for line in newer]
+    run = fold([("a", lines(started())), ("b", newer)])
+    assert isinstance(run, Run)
+    assert run.tasks == {}
+    assert "newer version" in run.problems[0]
+
+
+def test_a_dependency_cycle_in_a_hostile_journal_ends() -> None:
+    run = fold(
+        [
+            (
+                "j",
+                lines(
+                    started(),
+                    events.TaskPlanned(task="a", step="s", depends_on=["b", "a"]),
+                    events.TaskPlanned(task="b", step="s", depends_on=["a"]),
+                ),
+            )
+        ]
+    )
+    assert isinstance(run, Run)
+    assert set(run.statuses().values()) == {Status.NOT_STARTED}
