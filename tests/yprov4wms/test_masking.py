@@ -340,8 +340,16 @@ class TestLine:
         )
         assert Masker(["some secret"]).mask_line(given) is given
 
+    @pytest.mark.parametrize("kind", ["task-started", "run-started", "ml-param"])
+    def test_without_hints_is_not_looked_at_twice(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = line({"kind": kind, **HEAD, "task": "0123", "command": "bwa mem -t 8 ref.fa"})
+        monkeypatch.setattr(masking, "_may_hold", None)
+        assert Masker().mask_line(given) is given
+
     def test_numbers_and_constants_keep_their_types(self) -> None:
-        values = {
+        values: dict[str, Any] = {
             "i": 2**70, "f": 0.1, "e": 1e300, "one": 1.0, "t": True, "n": None, "s": "é💥\u2028",
             "deep": [[{}, []]],
         }  # fmt: skip
@@ -476,13 +484,17 @@ class TestDeclared:
             "*** ****": 1,
         }
 
+    def test_that_the_mask_makes_up_anew_in_a_key(self) -> None:
+        assert parameters({"aa******": 1}, "a***") == {"***": 1}
+        assert parameters({"\nabc": 1}, "nabc") == {"***": 1}
+
     # A value that JSON's own punctuation holds cannot be kept out of JSON.
     secrets = st.text(min_size=4, max_size=12) | st.text(
         st.sampled_from("a\"\\\n*n/ %é'"), min_size=4
     )
 
     @given(secret=secrets, before=st.text(max_size=5), after=st.text(max_size=5))
-    @example(secret="nabc", before="\n", after="abc")
+    @example(secret="nabc", before="", after="\nabc")
     @example(secret="****", before="***", after="*")
     @example(secret="=***", before="password=x password", after="")
     @example(secret="a***", before="aa", after="**")

@@ -56,12 +56,12 @@ class Masker:
 
     def text(self, text: str) -> str:
         """Free text, masked: a command line, an error, a path."""
+        # More than once: the mask and what stands around it can make up a declared value anew.
         for _ in range(8):
             masked = self._once(text)
             if masked == text:
                 return text
             text = masked
-        # The mask itself completes a declared value again and again.
         return MASK
 
     def _once(self, text: str) -> str:
@@ -72,11 +72,7 @@ class Masker:
         return text
 
     def _without_declared(self, text: str) -> str:
-        if self._declared is not None:
-            # More than once: the mask and what stands around it can make up the value anew.
-            while self._declared.search(text):
-                text = self._declared.sub(MASK, text)
-        return text
+        return text if self._declared is None else self._declared.sub(MASK, text)
 
     def _masked(self, line: bytes) -> bytes:
         try:
@@ -175,7 +171,7 @@ class Masker:
         return text if masked == text else masked
 
     def _key(self, key: str) -> str:
-        """A key is masked only for what it holds itself."""
+        """A user's key is masked only for what it holds itself."""
         masked = self._without_declared(key)
         if self._declared is not None and self._declared.search(_encode(masked)):
             masked = MASK

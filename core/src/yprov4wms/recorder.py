@@ -12,7 +12,6 @@ from yprov4wms import events, journal
 from yprov4wms.events import File, FileType, Status
 from yprov4wms.identity import Hasher, Identity
 from yprov4wms.masking import Masker, declared_from_environment
-from yprov4wms.ml import collect
 from yprov4wms.plain import plain
 from yprov4wms.settings import Settings
 from yprov4wms.store import CHECKSUMS, RunFolder, Store, new_run_id
@@ -138,6 +137,11 @@ class Recorder:
     def collect_children(self, task: str, attempt: int) -> None:
         """Take in the child runs that this attempt left in the store."""
         with self.guard("collecting child runs", task, attempt):
+            if not self.folder.may_have_ml_runs(task, attempt):
+                return
+            # What it imports is for tasks that have any.
+            from yprov4wms.ml import collect
+
             for child in collect.children(self.folder, task, attempt):
                 self.emit(child)
 

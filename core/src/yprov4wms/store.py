@@ -126,6 +126,14 @@ class RunFolder:
             return [RunFolder(f"{base}/{n}") for n in names if Path(base, n, "events").is_dir()]
         return [RunFolder(f"{base}/{name}") for name in Store(base).runs()]
 
+    def ml_runs(self, task: str, attempt: int) -> str:
+        """Where the ML runs of a task attempt lie, relative to this folder."""
+        return f"ml/{task}-{attempt}"
+
+    def may_have_ml_runs(self, task: str, attempt: int) -> bool:
+        """Whether to look there at all."""
+        return self.remote or os.path.isdir(f"{self.location}/{self.ml_runs(task, attempt)}")  # noqa: PTH112
+
     def read(self, relative: str) -> bytes:
         """Content of one file; raises FileNotFoundError."""
         if not self.remote:

@@ -97,7 +97,7 @@ def _head(console: Console, run: Run, statuses: dict[str, Status], folder: RunFo
 def _pairs(console: Console, lines: list[tuple[str, Any]]) -> None:
     for name, value in lines:
         if value:
-            console.print(Text.assemble(f"  {name:<10}", value))
+            console.print(Text.assemble(f"  {name:<12}", value))
 
 
 def _liveness(run: Run) -> Text:
@@ -284,7 +284,8 @@ def _summary(content: bytes | None) -> tuple[str, str, str, str]:
 def _listed(entities: list[dict[str, Any]], kind: str, attribute: str) -> str:
     parts = []
     for entity in entities:
-        if entity.get("prov:type") == kind and attribute in entity:
+        measured = entity.get("yprov:source") is not None  # of the system, not the model
+        if entity.get("prov:type") == kind and attribute in entity and not measured:
             value = entity[attribute]
             if isinstance(value, dict):
                 value = value.get("$")
@@ -344,7 +345,7 @@ def _series(folder: RunFolder, path: str) -> str:
 def _footer(console: Console, folder: RunFolder) -> None:
     there = folder.remote or os.path.exists(folder.document)  # noqa: PTH110
     text = folder.document if there else f"not built yet (yprov4wms export {folder.run_id})"
-    console.print(Text.assemble("  document  ", text))
+    console.print(Text.assemble("  document    ", text))
 
 
 def _shortened(error: str, lines: int = 12) -> str:

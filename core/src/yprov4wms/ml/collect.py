@@ -45,7 +45,7 @@ def late_children(
 
 
 def _found(folder: RunFolder, task: str, attempt: int) -> Iterator[tuple[ChildAttached, bytes]]:
-    for sub in folder.subfolders(f"ml/{task}-{attempt}"):
+    for sub in folder.subfolders(folder.ml_runs(task, attempt)):
         try:
             run = replay(sub)
         except StoreError:
@@ -55,7 +55,7 @@ def _found(folder: RunFolder, task: str, attempt: int) -> Iterator[tuple[ChildAt
         spool = io.BytesIO()
         build(run, sub).write_to(spool)
         content = spool.getvalue()
-        relative = f"ml/{task}-{attempt}/{sub.run_id}/prov.json"
+        relative = f"{folder.ml_runs(task, attempt)}/{sub.run_id}/prov.json"
         document = File(path=relative, size=len(content))
         yield (
             ChildAttached(

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from yprov4wms.events import ChildAttached, File, Person
-from yprov4wms.prov.rules import check
 from yprov4wms.prov.values import attributes, hashed_name, local_name, string
 from yprov4wms.prov.vocabulary import (
     ELEMENTS,
@@ -107,6 +106,8 @@ class Nesting:
     def _bundle(self, identifier: str, child: ChildAttached, content: bytes) -> str | None:
         """Put a child's document in a bundle as it is; or say why it cannot stand there."""
         if child.type != OWN_DIALECT:
+            from yprov4wms.prov.rules import check
+
             problems = check(content)
             if problems:
                 first = problems[0]
