@@ -20,9 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yprov4wms import identity
+from yprov4wms import checksum_cache, identity
 from yprov4wms.events import File, FileType
-from yprov4wms.identity import Hasher, Identity
+from yprov4wms.hasher import Hasher
+from yprov4wms.identity import Identity
 
 T = TypeVar("T")
 
@@ -250,6 +251,15 @@ class TestChecksum:
         found = Identity(tmp_path, mode="none")
         described = found.describe("a")
         assert found.checksum(described) is described
+
+    def test_mode_none_lists_the_members_of_a_directory(self, tmp_path: Path) -> None:
+        (tmp_path / "d").mkdir()
+        (tmp_path / "d" / "a").write_text("x")
+        found = Identity(tmp_path, mode="none")
+        described = found.checksum(found.describe("d"))
+        (member,) = described.members or []
+        assert (member.path, member.size, member.sha256) == ("a", 1, None)
+        assert (described.sha256, described.note) == (None, None)
 
     def test_url_is_not_looked_for(self) -> None:
         found = Identity("/tmp")
@@ -578,9 +588,10 @@ class TestCache:
             modified, changed = status.st_mtime_ns // tick, status.st_ctime_ns // tick
             return status.st_dev, status.st_ino, status.st_size, modified * tick, changed * tick
 
-        monkeypatch.setattr(identity, "_key", key)
+        monkeypatch.setattr(identity, "version_key", key)
+        monkeypatch.setattr(checksum_cache, "version_key", key)
         if settled:
-            monkeypatch.setattr(identity, "_is_settled", lambda status, now: True)
+            monkeypatch.setattr(identity, "is_settled", lambda status, now: True)
         while time.time() % 2 > 1:  # so that both fall into one tick
             time.sleep(0.05)
         found = Identity(tmp_path)
@@ -606,15 +617,15 @@ class TestCache:
             return os.stat_result([0] * 10, fields)
 
         fine, coarse = 100 * second + 1, 100 * second
-        assert not identity._is_settled(status(fine, fine), fine + second // 20)
-        assert identity._is_settled(status(fine, fine), fine + second)
-        assert not identity._is_settled(status(coarse, coarse), coarse + 2 * second)
-        assert identity._is_settled(status(coarse, coarse), coarse + 3 * second)
+        assert not checksum_cache.is_settled(status(fine, fine), fine + second // 20)
+        assert checksum_cache.is_settled(status(fine, fine), fine + second)
+        assert not checksum_cache.is_settled(status(coarse, coarse), coarse + 2 * second)
+        assert checksum_cache.is_settled(status(coarse, coarse), coarse + 3 * second)
         # Times of an archive, unpacked just now.
-        assert not identity._is_settled(status(coarse, 500 * second + 1), 500 * second + 2)
+        assert not checksum_cache.is_settled(status(coarse, 500 * second + 1), 500 * second + 2)
         # The clock of a file server is ahead; a time was set into the future by hand.
-        assert not identity._is_settled(status(fine + second, fine + second), fine)
-        assert identity._is_settled(status(fine + 50 * second, fine), fine + second)
+        assert not checksum_cache.is_settled(status(fine + second, fine + second), fine)
+        assert checksum_cache.is_settled(status(fine + 50 * second, fine), fine + second)
 
     @pytest.fixture
     def large(self, tmp_path: Path) -> bytes:
@@ -686,13 +697,13 @@ class TestCache:
         ]
         assert [run.wait() for run in runs] == [0, 0]
         lines = (tmp_path / "cache").read_bytes().splitlines()
-        assert all(identity._entry(line) for line in lines)
+        assert all(checksum_cache._entry(line) for line in lines)
         assert len({line.split()[1] for line in lines}) == 20
 
     def test_file_of_it_does_not_grow_without_bound(
         self, tmp_path: Path, large: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(identity._Cache, "_MOST_BYTES", 1000)
+        monkeypatch.setattr(checksum_cache.ChecksumCache, "_MOST_BYTES", 1000)
         cache = tmp_path / "cache"
         Identity(tmp_path, cache_path=cache).checksum(File("large"))
         line = cache.read_bytes()
@@ -703,7 +714,7 @@ class TestCache:
     def test_memory_does_not_grow_without_bound(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(identity._Cache, "_MOST_FILES", 3)
+        monkeypatch.setattr(checksum_cache.ChecksumCache, "_MOST_FILES", 3)
         for number in range(5):
             (tmp_path / f"{number}").touch()
         settle()
@@ -817,7 +828,7 @@ class TestHasher:
         with (tmp_path / "huge").open("wb") as file:
             file.truncate(2**40)
         script = (
-            "import sys; from yprov4wms.identity import Hasher, Identity\n"
+            "import sys; from yprov4wms.hasher import Hasher; from yprov4wms.identity import Identity\n"
             "found = Identity(sys.argv[1])\n"
             "Hasher(found).submit(found.describe('huge'), print)\n"
         )

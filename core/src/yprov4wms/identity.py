@@ -7,15 +7,11 @@ import hashlib
 import os
 import re
 import stat
-import threading
 import time
-import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-import msgspec
-
+from yprov4wms.checksum_cache import ChecksumCache, is_settled, version_key
 from yprov4wms.events import File, FileType
 from yprov4wms.masking import without_userinfo
 
@@ -28,7 +24,7 @@ Stop = Callable[[], bool]
 class Identity:
     """Describes files as seen from the run's ``directory``, and computes their checksums.
 
-    mode: ``sha256`` or ``none``, which leaves out checksums and members.
+    mode: ``sha256`` or ``none``, which leaves out checksums.
     threshold: bytes; a larger file gets a note in place of a checksum.
     member_limit: how many members of a directory are listed; entries a hundred times as
         many are counted.
@@ -59,7 +55,7 @@ class Identity:
         self.member_limit = member_limit
         self._ignore = frozenset(ignore)
         self._places = _Places(os.fspath(directory))
-        self._cache = _Cache(None if cache_path is None else os.fspath(cache_path))
+        self._cache = ChecksumCache(None if cache_path is None else os.fspath(cache_path))
 
     def canonical(self, path: PathLike) -> str:
         """The path as it is recorded.
@@ -94,7 +90,8 @@ class Identity:
         stop: asked now and then; once it is true there is a note in place of the rest.
         """
         place = self._places.locate(file.path)
-        if place is None or file.type is _URL or self.mode == "none":
+        hashed = self.mode != "none"
+        if place is None or file.type is _URL or not (hashed or file.type is _DIRECTORY):
             return file
         now, status = _look(file.path, place, file.role)
         if now.type is _MISSING and file.type is not _MISSING:
@@ -128,15 +125,15 @@ class Identity:
             began = time.time_ns()
             try:
                 sha256 = _read(place, status, stop)
-                if sha256 is None or _key(os.stat(place)) != _key(status):  # noqa: PTH116
+                if sha256 is None or version_key(os.stat(place)) != version_key(status):  # noqa: PTH116
                     return None
             except FileNotFoundError:
                 return None
             except _Stopped:
-                note = _ENDED
+                note = ENDED
             except OSError as error:
                 note = f"cannot be read: {_reason(error)}"
-            if sha256 and _is_settled(status, began):
+            if sha256 and is_settled(status, began):
                 self._cache.put(status, sha256)
         return _Content(size, status.st_mtime_ns, sha256, note)
 
@@ -145,7 +142,7 @@ class Identity:
         file.members = members = []
         for name, path in walk.members():
             member, status = _look(name, path, None)
-            if member.type is _FILE:
+            if member.type is _FILE and self.mode != "none":
                 member = self._with_content(member, path, status, stop)
             if member.type is _FILE:
                 members.append(member)
@@ -155,124 +152,13 @@ class Identity:
         if walk.count > self.member_limit:
             file.member_count = walk.count
             file.note = file.note or f"more than {self.member_limit} members"
+        elif self.mode == "none":
+            return
         elif any(member.sha256 is None for member in members):
             file.note = file.note or "not every member has a checksum"
         if not file.note:
             lines = "".join(f"{member.sha256}  {member.path}\0" for member in members)
             file.sha256 = hashlib.sha256(lines.encode()).hexdigest()
-
-
-class Hasher:
-    """Computes checksums in a thread of its own, in the order in which they were asked for.
-
-    ``done`` gets a new `File` for what was submitted: of the same version, so with the same
-    size and time. Where something else stands there by now, or nothing, there is a note in
-    place of the checksum. ``done`` is called in the thread; what it or a checksum raises
-    goes to ``on_error``.
-    """
-
-    _thread: threading.Thread | None
-
-    def __init__(
-        self, identity: Identity, on_error: Callable[[BaseException], None] | None = None
-    ) -> None:
-        self._identity = identity
-        self._on_error = on_error
-        self._reset()
-
-    def submit(self, file: File, done: Callable[[File], None]) -> None:
-        """Queue a checksum; after `close`, ``done`` is called at once, with a note."""
-        self._check_process()
-        with self._changed:
-            closed = self._closed
-            if not closed:
-                self._queue.append((file, done))
-                self._pending += 1
-                self._changed.notify_all()
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="yprov-hash")
-                    self._thread.daemon = True
-                    self._thread.start()
-        if closed:
-            self._give_up(file, done)
-
-    def drain(self, timeout: float | None = None) -> bool:
-        """Wait until all that was submitted is done, at most ``timeout`` seconds; True if so."""
-        self._check_process()
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._pending, timeout)
-
-    def close(self) -> None:
-        """Stop, in the middle of a file if need be; what is left gets a note."""
-        self._check_process()
-        with self._changed:
-            self._closed = True
-            left = list(self._queue)
-            self._queue.clear()
-            self._changed.notify_all()
-        for file, done in left:
-            self._give_up(file, done)
-            self._finished()
-        if self._thread and self._thread is not threading.current_thread():
-            # Not for ever: a read from a file server that is gone does not end.
-            self._thread.join(5)
-
-    def _reset(self) -> None:
-        self._process = os.getpid()
-        self._changed = threading.Condition()
-        self._queue: deque[tuple[File, Callable[[File], None]]] = deque()
-        self._pending = 0
-        self._closed = False
-        self._thread = None
-
-    def _check_process(self) -> None:
-        # A forked child has not got the thread, and its copy of the lock may be held for ever.
-        if self._process != os.getpid():
-            self._reset()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._queue) or self._closed)
-                if not self._queue:
-                    return
-                file, done = self._queue.popleft()
-            try:
-                done(_as_submitted(file, self._identity.checksum(file, lambda: self._closed)))
-            except BaseException as error:
-                self._report(error)
-            self._finished()
-
-    def _give_up(self, file: File, done: Callable[[File], None]) -> None:
-        try:
-            done(msgspec.structs.replace(file, note=_ENDED))
-        except BaseException as error:
-            self._report(error)
-
-    def _report(self, error: BaseException) -> None:
-        if self._on_error is not None:
-            try:
-                self._on_error(error)
-            except BaseException:
-                return  # There is nobody left to tell.
-
-    def _finished(self) -> None:
-        with self._changed:
-            self._pending -= 1
-            self._changed.notify_all()
-
-
-def _as_submitted(file: File, now: File) -> File:
-    known = file.mtime_ns is not None
-    if now.type is _MISSING and file.type is not _MISSING:
-        return msgspec.structs.replace(file, note="gone before it could be read")
-    if now.type is not file.type or (known and (now.size, now.mtime_ns) != _version(file)):
-        return msgspec.structs.replace(file, note="changed before it could be read")
-    return now
-
-
-def _version(file: File) -> tuple[int | None, int | None]:
-    return file.size, file.mtime_ns
 
 
 # To look a member of an enumeration up costs as much as the whole of a `File`.
@@ -282,7 +168,7 @@ _URL, _MISSING, _OTHER = FileType.URL, FileType.MISSING, FileType.OTHER
 _FORMAT = 0o170000
 _REGULAR = stat.S_IFREG
 _BLOCK = 256 * 1024
-_ENDED = "the run ended before it was read"
+ENDED = "the run ended before it was read"
 
 
 class _Content(NamedTuple):
@@ -336,7 +222,7 @@ def _read(place: str, status: os.stat_result, stop: Stop) -> str | None:
     descriptor = os.open(place, flags)
     try:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or _key(found) != _key(status):
+        if not stat.S_ISREG(found.st_mode) or version_key(found) != version_key(status):
             return None
         sha256, left = hashlib.sha256(), status.st_size + 1
         while left > 0 and (block := os.read(descriptor, min(left, _BLOCK))):
@@ -385,7 +271,7 @@ class _Walk:
                         self.trouble = f"not counted beyond {self._bound} entries"
                         break
                     if self._stop():
-                        self.trouble = _ENDED
+                        self.trouble = ENDED
                         break
                     self._left -= 1
                     if entry.is_dir(follow_symlinks=False):
@@ -479,118 +365,3 @@ def _percent(match: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"%{code - 0xDC00:02X}"
     return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
-
-
-_Key = tuple[int, int, int, int, int]
-
-
-def _key(status: os.stat_result) -> _Key:
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
-
-
-def _is_settled(status: os.stat_result, now: int) -> bool:
-    """Whether a change from ``now`` on must show in the file's times.
-
-    A file system that counts in seconds, or in ticks of a few milliseconds, gives two
-    changes within one the same time (git: "racily clean"). What was set by hand (`utime`)
-    shows in the change time.
-    """
-    _, _, _, modified, changed = _key(status)
-    coarse = not (modified % 1_000_000_000 or changed % 1_000_000_000)
-    tick = 2_500_000_000 if coarse else 100_000_000
-    return now - changed >= tick and abs(now - modified) >= tick
-
-
-class _Cache:
-    """Checksums by what `os.stat` told of the file when it was read.
-
-    The file of the cache has a line per file of at least a megabyte: fields, and their
-    CRC-32. Each is appended by one ``write``, so that runs can share it without locks,
-    which file servers and parallel file systems have in name only; a torn line fails its
-    CRC and is lost. Where it cannot be read or written, it is as if it was empty.
-    """
-
-    _LINES_FROM = 1024 * 1024
-    _MOST_BYTES = 16 * 1024 * 1024
-    _MOST_FILES = 200_000
-
-    def __init__(self, path: str | None) -> None:
-        self._path = path
-        self._known: dict[tuple[int, int], tuple[_Key, str]] = {}
-        self._loaded = path is None
-        self._descriptor = -1
-
-    def get(self, status: os.stat_result) -> str | None:
-        if status.st_size >= self._LINES_FROM and not self._loaded:
-            self._load()
-        key, sha256 = self._known.get((status.st_dev, status.st_ino), (None, ""))
-        return sha256 if key == _key(status) else None
-
-    def put(self, status: os.stat_result, sha256: str) -> None:
-        key = _key(status)
-        self._remember(key, sha256)
-        if status.st_size >= self._LINES_FROM and self._path is not None:
-            try:
-                if self._descriptor < 0:
-                    folder = os.path.dirname(self._path) or "."  # noqa: PTH120
-                    os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-                    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-                    self._descriptor = os.open(self._path, flags, 0o644)
-                os.write(self._descriptor, _line(key, sha256))
-            except (OSError, ValueError):
-                self._path = None
-
-    def _remember(self, key: _Key, sha256: str) -> None:
-        while len(self._known) >= self._MOST_FILES:
-            # Another thread may have taken it already.
-            self._known.pop(next(iter(self._known)), None)
-        self._known[key[:2]] = key, sha256
-
-    def _load(self) -> None:
-        try:
-            if self._path and stat.S_ISREG(os.stat(self._path).st_mode):  # noqa: PTH116
-                with open(self._path, "rb") as file:  # noqa: PTH123
-                    self._take(file.read(4 * self._MOST_BYTES))
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError):
-            self._path = None
-        self._loaded = True
-
-    def _take(self, data: bytes) -> None:
-        for line in data.splitlines():
-            entry = _entry(line)
-            if entry:
-                self._remember(*entry)
-        if len(data) > self._MOST_BYTES:
-            self._shrink()
-
-    def _shrink(self) -> None:
-        newest = list(self._known.values())[-50_000:]
-        temporary = f"{self._path}.{os.getpid()}"
-        with open(temporary, "xb") as file:  # noqa: PTH123
-            file.writelines(_line(key, sha256) for key, sha256 in newest)
-        os.replace(temporary, str(self._path))  # noqa: PTH105
-
-
-def _line(key: _Key, sha256: str) -> bytes:
-    fields = f"{' '.join(map(str, key))} {sha256}".encode()
-    return b"%b %08x\n" % (fields, zlib.crc32(fields))
-
-
-def _entry(line: bytes) -> tuple[_Key, str] | None:
-    fields, _, crc = line.rpartition(b" ")
-    parts = fields.split(b" ")
-    try:
-        if len(parts) != 6 or int(crc, 16) != zlib.crc32(fields):
-            return None
-        device, inode, size, modified, changed = map(int, parts[:5])
-        return (device, inode, size, modified, changed), parts[5].decode("ascii")
-    except ValueError:
-        return None

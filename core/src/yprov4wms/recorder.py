@@ -10,7 +10,8 @@ import msgspec
 
 from yprov4wms import events, journal
 from yprov4wms.events import File, FileType, Status
-from yprov4wms.identity import Hasher, Identity
+from yprov4wms.hasher import Hasher
+from yprov4wms.identity import Identity
 from yprov4wms.masking import Masker, declared_from_environment
 from yprov4wms.plain import plain
 from yprov4wms.settings import Settings
