@@ -113,7 +113,8 @@ def run(folder: Path, jobs: int, recorded: bool) -> tuple[float, float, dict[str
     (folder / "Snakefile").write_text(SNAKEFILE.format(jobs=jobs))
     driver = folder / "driver.py"
     driver.write_text(DRIVER)
-    command = [sys.executable, str(driver), "--cores", "2", "--scheduler", "greedy", "--quiet", "all"]
+    options = ["--cores", "2", "--scheduler", "greedy", "--quiet", "all"]
+    command = [sys.executable, str(driver), *options]
     command += ["--executor", "yprov"] if recorded else []
     own = folder / "own.json"
     wrapper = (

@@ -828,7 +828,8 @@ class TestHasher:
         with (tmp_path / "huge").open("wb") as file:
             file.truncate(2**40)
         script = (
-            "import sys; from yprov4wms.hasher import Hasher; from yprov4wms.identity import Identity\n"
+            "import sys\nfrom yprov4wms.hasher import Hasher\n"
+            "from yprov4wms.identity import Identity\n"
             "found = Identity(sys.argv[1])\n"
             "Hasher(found).submit(found.describe('huge'), print)\n"
         )

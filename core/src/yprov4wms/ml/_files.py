@@ -81,8 +81,6 @@ def _version(found: os.stat_result) -> tuple[int, ...]:
 
 def _directory(place: str, settings: Settings) -> dict[str, Any]:
     """A checksum over the members' paths and checksums, where each of them has one."""
-    if settings.hash == "none":
-        return {}
     try:
         members = sorted(_members(place, ""))
     except _TooManyError:
@@ -92,6 +90,8 @@ def _directory(place: str, settings: Settings) -> dict[str, Any]:
     fields: dict[str, Any] = {"member_count": len(members)}
     if len(members) > MEMBER_LIMIT:
         return {**fields, "note": f"more than {MEMBER_LIMIT} members"}
+    if settings.hash == "none":
+        return fields
     digest = hashlib.sha256()
     for name, path in members:
         try:
