@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from yprov4wms import events
 from yprov4wms.events import File, Software, Status
-from yprov4wms.replay import fold
+from yprov4wms.replay import fold, replay
 from yprov4wms.run import MLRun, Run
-from yprov4wms.store import StoreError
+from yprov4wms.store import RunFolder, StoreError
 
 RUN = "01939f3e-0000-7000-8000-000000000001"
 
@@ -189,3 +190,27 @@ def test_a_dependency_cycle_in_a_hostile_journal_ends() -> None:
     )
     assert isinstance(run, Run)
     assert set(run.statuses().values()) == {Status.NOT_STARTED}
+
+
+@given(st.integers(0, 13), st.sampled_from(["cut", "swap", "junk", "twice"]))
+def test_one_sound_journal_read_in_one_pass_is_the_same_run(
+    tmp_path_factory: pytest.TempPathFactory, at: int, fault: str
+) -> None:
+    written = lines(*workflow_events())
+    match fault:
+        case "cut":
+            written = written[: max(at, 1)]
+        case "swap" if at < len(written) - 1:
+            written[at], written[at + 1] = written[at + 1], written[at]
+        case "junk":
+            written.insert(at, b"{junk\n")
+        case "twice" if at < len(written):
+            written.insert(at, written[at])
+    folder = tmp_path_factory.mktemp("run")
+    events_folder = Path(folder) / "events"
+    events_folder.mkdir()
+    (events_folder / "host-1-a.jsonl").write_bytes(b"".join(written))
+    found = replay(RunFolder(str(folder)))
+    expected = fold([("host-1-a.jsonl", written)])
+    assert facts(found) == facts(expected)
+    assert found.problems == expected.problems

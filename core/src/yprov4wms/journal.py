@@ -5,6 +5,9 @@ Imported by every task process: standard library only, fsspec for URLs alone.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import os
 import socket
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 SUFFIX = ".jsonl"
 UPLOAD_INTERVAL = 1.0
@@ -62,13 +66,23 @@ class LocalJournal:
         """Nothing is held back."""
 
     def sync(self) -> None:
-        """Force to the disk what the kernel holds (`fdatasync`)."""
+        """Force to the disk what the kernel holds (`fdatasync`).
+
+        Raises OSError also where the file was removed: nothing else tells of it.
+        """
         getattr(os, "fdatasync", os.fsync)(self._fd)
+        if os.fstat(self._fd).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "the journal was removed", str(self.path))
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def claim(self) -> None:
+        """Hold a lock for as long as this writer lives, where the file system has locks."""
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class RemoteJournal:
@@ -81,18 +95,19 @@ class RemoteJournal:
         self._events = events.rstrip("/")
         self._fs = filesystem(events)
         self._spool = LocalJournal(spool_folder(self._events))
+        self._spool.claim()
         self.writer = self._spool.writer
-        self._size = self._sent = 0
+        self._sent = 0
+        self._news = False
         self._lock = threading.Lock()
         self._upload_lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        self.error: Exception | None = None
 
     def append(self, lines: bytes) -> None:
         with self._lock:
             self._spool.append(lines)
-            self._size += len(lines)
+            self._news = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="yprov-upload", daemon=True)
                 self._thread.start()
@@ -110,32 +125,55 @@ class RemoteJournal:
         self._closed.set()
         try:
             self.flush()
-            if self._sent == self._size:
-                self._spool.path.unlink(missing_ok=True)
+            self._spool.path.unlink(missing_ok=True)
         finally:
             self._spool.close()
 
     def _run(self) -> None:
         while not self._closed.wait(UPLOAD_INTERVAL):
-            if self._sent < self._size:
+            if self._news:
+                self._news = False
                 try:
                     self.flush()
-                    self.error = None
-                except Exception as error:  # any backend's own exceptions
-                    self.error = error
+                except Exception:  # any backend's own; told by who calls `flush` himself
+                    self._news = True
 
 
 def sweep(events: str) -> int:
-    """Upload what writers on this host left in their spools; returns the bytes sent."""
+    """Upload what writers on this host left in their spools; returns the bytes sent.
+
+    The spool of a writer that lives no more is removed.
+    """
     sent = 0
-    folder = spool_folder(events.rstrip("/"))
+    events = events.rstrip("/")
+    folder = spool_folder(events)
     if not folder.is_dir():
         return 0
     fs = filesystem(events)
     for path in sorted(folder.glob("*" + SUFFIX)):
-        stored = sum(size for name, size in _objects(fs, events) if name.startswith(path.stem))
-        sent += _upload(fs, events.rstrip("/"), path, stored) - stored
+        # A writer that ends now removes its own.
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as spool:
+            dead = _is_dead(path, spool)
+            stored = _stored(fs, events, path.stem)
+            sent += _upload(fs, events, path, stored) - stored
+            if dead:
+                path.unlink()
     return sent
+
+
+def _is_dead(path: Path, spool: BinaryIO) -> bool:
+    """Whether a spool's writer lives no more; in doubt it does.
+
+    Only one of this host: over NFS another's lock may not show. A writer holds its lock
+    before it writes, so that an empty file tells nothing.
+    """
+    if not path.name.startswith(f"{_host()}-") or os.fstat(spool.fileno()).st_size == 0:
+        return False
+    try:
+        fcntl.flock(spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def filesystem(url: str) -> Any:
@@ -143,21 +181,58 @@ def filesystem(url: str) -> Any:
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(url)[0]
-    except ImportError as error:
+        found = fsspec.core.url_to_fs(url)[0]
+    except (ImportError, ValueError) as error:
         raise ValueError(f"{url}: {error}") from error
+    # Other processes write there, too.
+    found.invalidate_cache()
+    return found
+
+
+#: fsspec's file systems that do not make a file's folder with the file.
+_WITH_FOLDERS = frozenset(
+    {"file", "local", "ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "webdav", "dav"}
+)
+
+
+def put(fs: Any, path: str, content: bytes) -> None:
+    """Store one object under a URL, with the folders around it."""
+    make_folder(fs, path)
+    fs.pipe_file(path, content)
+
+
+def make_folder(fs: Any, path: str) -> None:
+    """Make the folder of a file, but no bucket: a mistyped name is an error."""
+    if path.partition("://")[0] in _WITH_FOLDERS:
+        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
 
 
 def spool_folder(events: str) -> Path:
     """Where this host keeps what is not yet in the store ``events`` (a URL)."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    if base.startswith("~"):
-        base = "/tmp"  # a process without a home
-    return Path(base) / "yprov4wms" / "spool" / hashlib.sha256(events.encode()).hexdigest()[:24]
+    name = hashlib.sha256(events.encode()).hexdigest()[:24]
+    return Path(_cache_folder(), "yprov4wms", "spool", name)
+
+
+def _cache_folder() -> str:
+    """The user's cache; in a container there may be none that can be written."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    there = Path(cache)
+    if there.is_absolute():
+        while not os.path.lexists(there):
+            there = there.parent
+        if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+            return cache
+    import tempfile
+
+    return f"{tempfile.gettempdir()}/yprov4wms-{os.getuid()}"
+
+
+def _host() -> str:
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in socket.gethostname())
 
 
 def _create(folder: Path) -> tuple[str, Path, int]:
-    host = "".join(c if c.isalnum() or c in "._" else "_" for c in socket.gethostname())
+    host = _host()
     while True:
         writer = f"{host}-{os.getpid()}-{time.time_ns() // 1000:x}"
         path = folder / (writer + SUFFIX)
@@ -174,14 +249,30 @@ def _upload(fs: Any, events: str, spool: Path, sent: int) -> int:
         data = file.read()
     data = data[: data.rfind(b"\n") + 1]
     if data:
-        fs.pipe_file(f"{events}/{spool.stem}@{sent:015d}{SUFFIX}", data)
+        put(fs, f"{events}/{spool.stem}@{sent:015d}{SUFFIX}", data)
     return sent + len(data)
 
 
-def _objects(fs: Any, events: str) -> Iterator[tuple[str, int]]:
+def _stored(fs: Any, events: str, writer: str) -> int:
+    """How much of a writer's spool, from its start, is in the store.
+
+    Batches may overlap: a sweep and the writer itself can send the same at once.
+    """
+    end = 0
+    for name, size in sorted(objects(fs, events)):
+        stem, _, offset = name.removesuffix(SUFFIX).rpartition("@")
+        if stem == writer and offset.isdecimal() and int(offset) <= end:
+            end = max(end, int(offset) + size)
+    return end
+
+
+def objects(fs: Any, events: str) -> Iterator[tuple[str, int]]:
+    """Name and size of each journal in a folder of a remote store."""
     try:
-        listing = fs.ls(events, detail=True, refresh=True)
-    except (FileNotFoundError, TypeError):
+        listing = fs.ls(events, detail=True)
+    except FileNotFoundError:
         return
     for entry in listing:
-        yield entry["name"].rsplit("/", 1)[-1], entry["size"] or 0
+        name = entry["name"].rsplit("/", 1)[-1]
+        if name.endswith(SUFFIX):
+            yield name, entry["size"] or 0

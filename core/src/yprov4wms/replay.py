@@ -40,6 +40,11 @@ _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def replay(folder: RunFolder) -> Run | MLRun:
     """The run in a folder of a store; raises StoreError where there is none."""
+    if folder.journal_count() == 1:
+        for _, lines in folder.journals():
+            run = _stream(lines)
+            if run is not None:
+                return run
     return fold(folder.journals(), where=folder.location)
 
 
@@ -76,6 +81,43 @@ def fold(journals: Iterable[tuple[str, Iterable[bytes]]], where: str = "journal"
     unknown = events.Software(name="unknown", kind="engine")
     lost = events.RunStarted(run=runs[0], engine=unknown, workflow="unknown", directory="")
     return _fold_workflow(lost, lines, problems)
+
+
+def _stream(lines: Iterable[bytes]) -> Run | None:
+    """What `fold` gives for one sound journal, in one pass: half the time and memory.
+
+    None where it is not that: a line that is no event, out of order, of another writer...
+    """
+    run: Run | None = None
+    writer, last = "", ("", 0)
+    for line in lines:
+        if not line.endswith(b"\n"):
+            break
+        try:
+            event = decode(line)
+        except _ERRORS:
+            return None
+        place = (event.time, event.seq)
+        if event.v > events.VERSION or place <= last:
+            return None
+        last = place
+        if run is None:
+            if not isinstance(event, events.RunStarted):
+                return None
+            run, writer = Run(id=event.run, start=event), event.writer
+        elif event.writer != writer or event.run != run.id:
+            return None
+        else:
+            _HANDLERS[type(event)](run, event, line)
+    if run is not None:
+        _finish(run)
+    return run
+
+
+def _finish(run: Run) -> None:
+    for task in run.tasks.values():
+        if len(task.attempts) > 1:
+            task.attempts.sort(key=_number)
 
 
 def _read(
@@ -123,8 +165,7 @@ def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[
             problems.append(f"{writer}, event {seq}: not a known event: {error}")
             continue
         _HANDLERS[type(event)](run, event, line)
-    for task in run.tasks.values():
-        task.attempts.sort(key=_number)
+    _finish(run)
     return run
 
 

@@ -5,6 +5,8 @@ Imported by every task process: standard library only, fsspec for URLs alone.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -41,6 +43,7 @@ class Store:
     """A folder or fsspec URL that holds runs."""
 
     def __init__(self, location: str) -> None:
+        location = location.removeprefix("file://")
         self.remote = "://" in location
         self.location = location.rstrip("/") if self.remote else str(Path(location).absolute())
 
@@ -66,10 +69,13 @@ class Store:
         )
 
     def find(self, name: str) -> RunFolder:
-        """The run with this id, a unique beginning or end of it, a path, or ``latest``.
+        """The run with this id, a unique beginning or end of it, a path or URL, or ``latest``.
 
         Raises StoreError where there is none, or more than one.
         """
+        if "://" in name:
+            store, _, name = name.rstrip("/").rpartition("/")
+            return Store(store).find(name)
         if not self.remote and os.sep in name and (Path(name) / "events").is_dir():
             return RunFolder(str(Path(name).absolute()))
         runs = self.runs()
@@ -103,6 +109,10 @@ class RunFolder:
     def document(self) -> str:
         return f"{self.location}/{DOCUMENT}"
 
+    def journal_count(self) -> int | None:
+        """How many writers this run had; None where asking is not cheap."""
+        return None if self.remote else len(list(Path(self.events).glob("*" + journal.SUFFIX)))
+
     def journals(self) -> Iterator[tuple[str, BinaryIO]]:
         """Name and open file of each journal, in order of name."""
         if not self.remote:
@@ -112,8 +122,8 @@ class RunFolder:
             return
         journal.sweep(self.events)
         fs = journal.filesystem(self.events)
-        for name in sorted(fs.glob(f"{self.events}/*{journal.SUFFIX}")):
-            yield name.rsplit("/", 1)[-1], io.BytesIO(fs.cat_file(name))
+        for name, _ in sorted(journal.objects(fs, self.events)):
+            yield name, io.BytesIO(fs.cat_file(f"{self.events}/{name}"))
 
     def subfolders(self, relative: str) -> list[RunFolder]:
         """Folders under ``relative`` that hold a journal of their own."""
@@ -148,7 +158,7 @@ class RunFolder:
         relative = f"children/{digest}{suffix}"
         if self.remote:
             path = f"{self.location}/{relative}"
-            journal.filesystem(path).pipe_file(path, content)
+            journal.put(journal.filesystem(path), path, content)
         elif not Path(self.location, relative).exists():
             write_atomically(f"{self.location}/{relative}", lambda file: file.write(content))
         return digest
@@ -157,28 +167,47 @@ class RunFolder:
 def write_atomically(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a file that appears whole or not at all (temporary, fsync, rename).
 
-    ``path`` may be an fsspec URL: the object is sent when it is complete. Raises OSError.
+    ``path`` may be an fsspec URL: the object is sent when it is complete. What is no file
+    (a pipe, ``/dev/null``) is written to as it is. Raises OSError.
     """
+    path = path.removeprefix("file://")
     if "://" in path:
-        import tempfile
-
-        fs = journal.filesystem(path)
-        with tempfile.TemporaryFile() as spool:
-            write(spool)
-            spool.seek(0)
-            with fs.open(path, "wb") as stored:
-                while chunk := spool.read(1 << 20):
-                    stored.write(chunk)
+        _send(path, write)
         return
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}")
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        with Path(path).open("wb") as file:
+            write(file)
+        return
+    # A link stays, and what it names is replaced.
+    target = Path(os.path.realpath(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        reason = os.strerror(errno.ENOTDIR)
+        raise NotADirectoryError(errno.ENOTDIR, reason, str(target.parent)) from None
+    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = path
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
+
+
+def _send(url: str, write: Callable[[BinaryIO], object]) -> None:
+    import tempfile
+
+    fs = journal.filesystem(url)
+    with tempfile.TemporaryFile() as spool:
+        write(spool)
+        spool.seek(0)
+        journal.make_folder(fs, url)
+        with fs.open(url, "wb") as stored:
+            while chunk := spool.read(1 << 20):
+                stored.write(chunk)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import InitVar, field, fields, make_dataclass
-from pathlib import Path
 from typing import Any, Optional
 
 from snakemake_interface_common.exceptions import WorkflowError
@@ -22,6 +21,13 @@ __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
 LOCAL = "local"
 
+#: Executors that run no jobs, so that there is nothing to record, and this one itself.
+_NOT_INNER = {
+    "dryrun": "for a dry run use --dry-run",
+    "touch": "to touch files use --touch",
+    "yprov": "name the one that is to run the jobs",
+}
+
 
 class _Settings(ExecutorSettingsBase):  # type: ignore[misc]
     """What `ExecutorSettings` adds to its fields.
@@ -32,12 +38,11 @@ class _Settings(ExecutorSettingsBase):  # type: ignore[misc]
 
     def __post_init__(self, inner_settings: ExecutorSettingsBase | None = None) -> None:
         self._inner_settings = inner_settings
-        common_settings.inner_executor = self.inner_executor or LOCAL
-
-    @property
-    def inner(self) -> str:
-        """The name of the executor plugin that runs the jobs."""
-        return self.inner_executor or LOCAL
+        hint = _NOT_INNER.get(self.inner_executor)
+        if hint is not None:
+            raise WorkflowError(
+                f"yprov: the inner executor cannot be {self.inner_executor}: {hint}"
+            )
 
     @property
     def given_inner_settings(self) -> ExecutorSettingsBase | None:
@@ -63,13 +68,32 @@ def _option(option: core.Option) -> tuple[str, Any, Any]:
     return option.name, Optional[str], field(default=None, metadata=metadata)  # noqa: UP045
 
 
+class _InnerExecutor:
+    """The field ``inner_executor``: each reading says under which plugin's rules jobs run.
+
+    Snakemake validates settings, which reads the required ones, just before it asks for
+    the common settings: so these are right for settings made long before, or used twice.
+    """
+
+    def __get__(self, settings: Any, owner: type | None = None) -> Any:
+        if settings is None:
+            return self
+        name: str = settings.__dict__["inner_executor"]
+        common_settings.inner_executor = name
+        return name
+
+    def __set__(self, settings: Any, name: str | None) -> None:
+        settings.__dict__["inner_executor"] = name or LOCAL
+
+
 _INNER: tuple[str, Any, Any] = (
     "inner_executor",
     Optional[str],  # noqa: UP045
     field(
         default=None,
         metadata={
-            "help": "Executor plugin that runs the jobs, with its own settings (default: local)."
+            "help": "Executor plugin that runs the jobs, with its own settings (default: local).",
+            "required": True,
         },
     ),
 )
@@ -83,6 +107,7 @@ ExecutorSettings = make_dataclass(
     ],
     bases=(_Settings,),
 )
+ExecutorSettings.inner_executor = _InnerExecutor()  # type: ignore[attr-defined]
 
 
 class _InnerCommonSettings(CommonSettings):  # type: ignore[misc]
@@ -113,12 +138,14 @@ class Executor(AbstractExecutor):  # type: ignore[misc]
 
     def __new__(cls, workflow: Any, logger: Any) -> Any:
         settings = workflow.executor_settings
-        if not isinstance(settings, ExecutorSettings):
+        if settings is None:
             settings = ExecutorSettings()
-        if settings.inner == "yprov":
-            raise WorkflowError("yprov: --yprov-inner-executor cannot be yprov itself")
-        registry = ExecutorPluginRegistry()
-        plugin = registry.get_plugin(settings.inner)
+        if not isinstance(settings, _Settings):
+            found = f"{type(settings).__module__}.{type(settings).__qualname__}"
+            raise WorkflowError(f"yprov: executor_settings are of another executor ({found})")
+        plugin = ExecutorPluginRegistry().get_plugin(settings.inner_executor)
+        # A later run in this process may give no settings.
+        common_settings.inner_executor = LOCAL
         inner_settings = settings.given_inner_settings or _settings_from_command_line(plugin)
         if inner_settings is not None:
             plugin.validate_settings(inner_settings)
@@ -150,15 +177,18 @@ class Executor(AbstractExecutor):  # type: ignore[misc]
 def _settings_from_command_line(plugin: Any) -> ExecutorSettingsBase | None:
     """The inner plugin's settings as the command line and profiles give them.
 
-    Snakemake does not hand its arguments to executors; parsing them again does.
+    Snakemake does not hand its parsed arguments to executors, and parsing them again
+    would look for profiles from the working directory that it has changed to meanwhile:
+    they are taken from the function that turns them into calls of the API.
     """
     if plugin.settings_cls is None:
         return None
-    if Path(sys.argv[0]).name not in ("snakemake", "__main__.py"):
-        defaults: ExecutorSettingsBase = plugin.settings_cls()
-        return defaults
-    from snakemake.cli import parse_args
-
-    _, args = parse_args(None)
-    found: ExecutorSettingsBase = plugin.get_settings(args)
-    return found
+    cli = sys.modules.get("snakemake.cli")
+    frame = sys._getframe() if cli is not None else None
+    while cli is not None and frame is not None:
+        if frame.f_code is cli.args_to_api.__code__:
+            found: ExecutorSettingsBase = plugin.get_settings(frame.f_locals["args"])
+            return found
+        frame = frame.f_back
+    defaults: ExecutorSettingsBase = plugin.settings_cls()
+    return defaults

@@ -19,9 +19,11 @@ _NO_PREFIX = ("htcondor",)
 def build(plugin: Any, workflow: Any, logger: Any, settings: Settings) -> Any:
     """An executor of the plugin's class that records into a new session."""
     session = Session(workflow, settings, plugin.name)
+    executor = _instrumented(plugin.executor, session, main=True)(workflow, logger)
+    # Only now: an executor that cannot be built leaves nothing behind in the registry.
     if not plugin.common_settings.local_exec:
         _instrument_next_local(session)
-    return _instrumented(plugin.executor, session, main=True)(workflow, logger)
+    return executor
 
 
 def _instrument_next_local(session: Session) -> None:
@@ -80,8 +82,9 @@ class Capture:
                 self._yprov.submitted(one, str(job_info.external_jobid))
 
     def report_job_error(self, job_info: Any, msg: Any = None, **kwargs: Any) -> None:
+        error = sys.exc_info()[1]
         for one in _members(job_info.job):
-            self._yprov.reported(one, msg)
+            self._yprov.reported(one, msg, error, job_info.job.is_group())
         super().report_job_error(job_info, msg, **kwargs)  # type: ignore[misc]
 
     def handle_job_success(self, job: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
+from snakemake.common.tbdstring import TBDString
 from snakemake.settings.types import DeploymentMethod
 
 from yprov4wms import events
-from yprov4wms.events import File, FileType, Software
+from yprov4wms.events import File, FileType, Software, Status
 from yprov4wms.plain import plain, text
 from yprov4wms.recorder import Recorder
 
@@ -24,6 +26,7 @@ class Describer:
         self._directory = directory
         self._workflow = workflow
         self._made: set[str] = set()
+        self._left_before: dict[str, dict[str, os.stat_result]] = {}
         self._scripts: dict[str, File | None] = {}
 
     def step(self, rule: Any, depends_on: list[str]) -> events.StepDeclared:
@@ -45,6 +48,7 @@ class Describer:
         """The attempt that is about to run. Inputs from outside the run are identified."""
         attempt = job.attempt
         kind = rule_type(job.rule)
+        self._note_leftovers(job, task)
         return events.TaskStarted(
             task=task,
             attempt=attempt,
@@ -60,18 +64,32 @@ class Describer:
             attributes={"jobid": plain(job.jobid), "process": None if kind else False},
         )
 
-    def outputs(self, job: Any, task: str, attempt: int) -> list[File] | None:
+    def outputs(self, job: Any, task: str, attempt: int, status: Status) -> list[File] | None:
         """What the attempt left: outputs, log and benchmark files. Of a failed one, what
         Snakemake did not remove."""
         roles = _roles(job.output)
-        named = [(file, roles.get(index)) for index, file in enumerate(job.output)]
-        named += [(file, "log") for file in job.log or ()]
-        if job.benchmark:
-            named.append((job.benchmark, "benchmark"))
+        named = [
+            (file, roles.get(index))
+            for index, file in enumerate(job.output)
+            # Snakemake puts back what a failed job was to update.
+            if status is not Status.FAILED or not _flagged(file, "update")
+        ]
+        before = self._left_before.pop(task, {})
+        named += [(f, role) for f, role in _side_files(job) if not _unchanged(f, before)]
         found = [self._output(file, role, task, attempt) for file, role in named]
         present = [file for file in found if file.type is not FileType.MISSING]
         self._made.update(file.path for file in present)
         return present or None
+
+    def _note_leftovers(self, job: Any, task: str) -> None:
+        """An earlier run's log and benchmark files: Snakemake does not remove them all, and
+        a job that fails may not have touched them."""
+        before: dict[str, os.stat_result] = {}
+        for file, _ in _side_files(job):
+            with suppress(OSError):
+                before[str(file)] = os.lstat(file)
+        if before:
+            self._left_before[task] = before
 
     def kept(self, file: Any) -> File | None:
         """An output of a job that need not run, as it lies there from an earlier run."""
@@ -96,6 +114,11 @@ class Describer:
                 found.append(File(path=path, role=role, type=FileType.FIFO))
             else:
                 found.append(self._stored(file, self._identified(path, role, task, attempt)))
+        for file in job.output:
+            if _flagged(file, "update"):
+                before = self._identified(_local_path(file), "update", task, attempt)
+                if before.type is not FileType.MISSING:
+                    found.append(before)
         return found or None
 
     def _output(self, file: Any, role: str | None, task: str, attempt: int) -> File:
@@ -167,6 +190,25 @@ def source_path(source: Any) -> str | None:
     return text(str(get(secret_free=True) if get else source))
 
 
+def _side_files(job: Any) -> list[tuple[Any, str]]:
+    """Log and benchmark files with their roles."""
+    found: list[tuple[Any, str]] = [(file, "log") for file in job.log or ()]
+    if job.benchmark:
+        found.append((job.benchmark, "benchmark"))
+    return found
+
+
+def _unchanged(file: Any, before: dict[str, os.stat_result]) -> bool:
+    old = before.get(str(file))
+    if old is None:
+        return False
+    try:
+        new = os.lstat(file)
+    except OSError:
+        return False
+    return (old.st_ino, old.st_size, old.st_mtime_ns) == (new.st_ino, new.st_size, new.st_mtime_ns)
+
+
 def _local_path(file: Any) -> str:
     return os.path.normpath(str(file))
 
@@ -198,5 +240,10 @@ def _named(values: Any) -> dict[str, Any]:
 
 
 def _resources(job: Any) -> dict[str, Any] | None:
-    found = {k: plain(v) for k, v in job.resources.items() if not k.startswith("_")}
+    found = {
+        name: plain(value)
+        for name, value in job.resources.items()
+        # What is to be decided on the node is not known here.
+        if not name.startswith("_") and not isinstance(value, TBDString)
+    }
     return found or None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import SpawnedJobError
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_yprov import facts
@@ -20,6 +23,7 @@ from yprov4wms.metering import TaskMeter, module_proxy
 from yprov4wms.plain import text
 from yprov4wms.recorder import Guard, Recorder, now
 from yprov4wms.settings import DEFAULT_STORE, Settings
+from yprov4wms.store import RunFolder
 
 
 class _Live:
@@ -112,18 +116,20 @@ class Session:
                     )
                 )
 
-    def reported(self, job: Any, message: Any) -> None:
-        """The executor says that the job failed; any thread."""
+    def reported(self, job: Any, message: Any, error: BaseException | None, group: bool) -> None:
+        """The executor says that the job, or the group that it is in, failed; any thread."""
         live = self._find(job)
-        if live is not None and message and live.error is None:
+        if live is not None and live.error is None:
             with self._guard("noting an error", live):
-                live.error = text(str(message))
+                found = str(message) if message else _text(error) if error else None
+                if found is not None:
+                    live.error = text(f"in its group: {found}" if group else found)
 
     def succeeded(self, job: Any) -> None:
         """The job is done and its outputs were checked. Main thread."""
         live = self._pop(job)
-        if live is None:
-            return
+        if live is None or self._workflow.remote_execution_settings.immediate_submit:
+            return  # with --immediate-submit this says that the job was submitted, no more
         with self._guard("recording the end of a job", live):
             cached = live.began is not None and not live.ran
             self._end(live, job, Status.CACHED if cached else Status.COMPLETED, None)
@@ -199,7 +205,7 @@ class Session:
         outputs = None
         if job is not None:
             with recorder.guard("describing outputs", live.task, live.attempt):
-                outputs = describer.outputs(job, live.task, live.attempt)
+                outputs = describer.outputs(job, live.task, live.attempt, status)
         recorder.collect_children(live.task, live.attempt)
         code = live.meter.exit_code
         recorder.emit(
@@ -233,17 +239,27 @@ class Session:
         return (Status.FAILED if scheduler._errors else Status.COMPLETED), None
 
     def _document(self, recorder: Recorder) -> None:
-        folder, store = recorder.folder, self._settings.store
-        where = "" if store == DEFAULT_STORE else f" --store {store}"
-        show = f"yprov4wms show{where} {folder.run_id}"
-        if self._settings.export == "never":
-            print(f"yprov: recorded run {folder.run_id}; look at it: {show}", file=sys.stderr)
-            return
-        with recorder.guard("building the document"):
-            from yprov4wms.export.document import export
+        folder = recorder.folder
+        told = f"recorded run {folder.run_id}"
+        if self._settings.export != "never":
+            with recorder.guard("building the document"):
+                from yprov4wms.export.document import export
 
-            export(folder, nest=self._settings.nest)
-            print(f"yprov: provenance is in {folder.document}; look at it: {show}", file=sys.stderr)
+                export(folder, nest=self._settings.nest)
+                told = f"provenance is in {folder.document}"
+        with suppress(OSError):  # whoever read stderr is gone
+            print(f"yprov: {told}; look at it: {self._show(folder)}", file=sys.stderr)
+
+    def _show(self, folder: RunFolder) -> str:
+        """The command that shows the run, as it is typed where Snakemake was started."""
+        store = folder.location.rpartition("/")[0]
+        found = f"{self._workflow.workdir_init}/{DEFAULT_STORE}"
+        where = (
+            ""
+            if store == found and not os.environ.get("YPROV_STORE")
+            else f" --store {shlex.quote(store)}"
+        )
+        return f"yprov4wms show{where} {folder.run_id}"
 
     def _environment(self, task: str | None, attempt: int | None) -> dict[str, str]:
         assert self._recorder is not None
@@ -277,6 +293,8 @@ class Session:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, SpawnedJobError):
+        return "SpawnedJobError: the job's own process tells on stderr what went wrong"
     return text(str(error) or type(error).__name__)
 
 
