@@ -13,6 +13,9 @@ from yprov4wms.prov.values import attributes, string
 from yprov4wms.prov.vocabulary import Level, Type
 from yprov4wms.run import Attempt, Task
 
+#: When something began and ended, as events carry times; None where that is unknown.
+Times = tuple[str | None, str | None]
+
 _CONSTANT = f'"prov:type":"{Type.TASK_ATTEMPT.value}","yprov4wfs:level":"{Level.TASK.value}"'
 
 
@@ -23,9 +26,7 @@ def seconds(start: str | None, end: str | None) -> float | None:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
-def attempt_times(
-    start: TaskStarted | None, end: TaskEnded | None
-) -> tuple[str | None, str | None]:
+def attempt_times(start: TaskStarted | None, end: TaskEnded | None) -> Times:
     """When an attempt began and ended: its process, where that is known, else its events.
 
     Where clocks of two hosts contradict each other, the recording host's stand.
@@ -40,9 +41,15 @@ def attempt_times(
 
 def _in_order(began: str | None, finished: str | None) -> bool:
     """Both of the form that events have (so that they compare as text), and not reversed."""
-    return all(
-        t is None or (len(t) == 32 and t.endswith("+00:00")) for t in (began, finished)
-    ) and (began is None or finished is None or began <= finished)
+    if began is not None and not _is_time(began):
+        return False
+    if finished is None:
+        return True
+    return _is_time(finished) and (began is None or began <= finished)
+
+
+def _is_time(text: str) -> bool:
+    return len(text) == 32 and text.endswith("+00:00")
 
 
 def attempt_attributes(
@@ -50,12 +57,17 @@ def attempt_attributes(
     attempt: Attempt,
     start: TaskStarted | None,
     end: TaskEnded | None,
+    times: Times,
     intensity: float | None,
     lost: bool,
 ) -> str:
-    """As JSON text. intensity: of the grid, gCO2e/kWh; without it there is no CO2 figure.
-    lost: it ended, and its end was not recorded, so that its status is not known."""
-    began, finished = attempt_times(start, end)
+    """As JSON text.
+
+    times: as `attempt_times` gives them. intensity: of the grid, gCO2e/kWh; without it there
+    is no CO2 figure. lost: it ended, and its end was not recorded, so that its status is
+    not known.
+    """
+    began, finished = times
     label = f"{task.name} (attempt {attempt.number})" if attempt.number > 1 else task.name
     text = f'"prov:label":{string(label)},{_CONSTANT}'
     if began:

@@ -7,12 +7,12 @@ from typing import Any
 
 from yprov4wms.events import (
     ChildAttached,
+    File,
     FileType,
     RunStarted,
     Software,
     Status,
     StepDeclared,
-    TaskEnded,
     TaskStarted,
 )
 from yprov4wms.prov import attributes as attrs
@@ -268,18 +268,21 @@ class WorkflowDocument:
             identifier = attempt_id(attempt)
             start, end = attempt.start, attempt.end
             lost = end is None and (self._run.end is not None or attempt is not task.last)
-            self._activity(identifier, task, attempt, start, end, lost)
+            times = attempt_times(start, end)
+            body = attempt_attributes(task, attempt, start, end, times, self._intensity, lost)
+            self._writer.element("activity", identifier, body)
+            for software in (start.software if start else None) or ():
+                entity = self._software_entity(software)
+                self._writer.relation("used", identifier, entity, '"prov:role":"environment"')
             self._relations(identifier, task, previous)
             outputs = end.outputs if end else None
-            for file in outputs or ():
-                self._files.resolved(file)
             uses = self._uses(identifier, task, attempt, start)
             children = attempt.child_runs + self._extra.get((attempt.task, attempt.number), [])
             inner: set[str] = set()
             if children:
                 agent = PERSON if self._run.start.person else ENGINE
                 makes = {
-                    file.path: (self._files.made(identifier, file.path), file)
+                    file.path: (self._files.made(identifier, file.path), self._files.resolved(file))
                     for file in outputs or ()
                     if file.type is not FileType.MISSING
                 }
@@ -289,24 +292,9 @@ class WorkflowDocument:
                     inner |= made
                     # What one child made, the next one cannot make again.
                     makes = {p: v for p, v in makes.items() if v[0] not in made}
-            self._generations(identifier, start, end, inner)
+            if outputs:
+                self._generations(identifier, outputs, times[1], inner)
             previous = identifier
-
-    def _activity(
-        self,
-        identifier: str,
-        task: Task,
-        attempt: Attempt,
-        start: TaskStarted | None,
-        end: TaskEnded | None,
-        lost: bool,
-    ) -> None:
-        body = attempt_attributes(task, attempt, start, end, self._intensity, lost)
-        self._writer.element("activity", identifier, body)
-        for software in (start.software if start else None) or ():
-            self._writer.relation(
-                "used", identifier, self._software_entity(software), '"prov:role":"environment"'
-            )
 
     def _relations(self, identifier: str, task: Task, previous: str | None) -> None:
         writer = self._writer
@@ -385,23 +373,20 @@ class WorkflowDocument:
         return uses
 
     def _generations(
-        self, identifier: str, start: TaskStarted | None, end: TaskEnded | None, inner: set[str]
+        self, identifier: str, outputs: list[File], finished: str | None, inner: set[str]
     ) -> None:
         """What the attempt made; what its child made inside it has its time from there."""
-        if end is None or not end.outputs:
-            return
-        finished = attempt_times(start, end)[1]
         time = f'"prov:time":"{finished}"' if finished else ""
         known: set[str] = set()
-        for file in end.outputs:
+        for file in outputs:
             if file.type is FileType.MISSING:
                 continue
             role = f'"prov:role":{string(file.role)}' if file.role else ""
-            for index, entity in enumerate(self._files.write_made(identifier, file, known)):
-                more = [time] if time and entity not in inner else []
-                if role and index == 0:
-                    more.append(role)
-                self._writer.relation("wasGeneratedBy", entity, identifier, ",".join(more))
+            for entity in self._files.write_made(identifier, file, known):
+                parts = (time if entity not in inner else "", role)
+                more = ",".join(filter(None, parts)) if role else parts[0]
+                self._writer.relation("wasGeneratedBy", entity, identifier, more)
+                role = ""  # it is the file's, not its members'
 
 
 def _failures(run: Run) -> str | None:

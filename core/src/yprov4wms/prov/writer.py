@@ -15,22 +15,32 @@ _SECTIONS = (*ELEMENTS, *RELATIONS)
 class _Section:
     """The records of one section as JSON text, each with a comma in front."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_file", "_length", "_pieces", "count", "ends", "head")
+
+    def __init__(self, name: str) -> None:
         self.count = 0
         self._pieces: list[str] = []
         self._length = 0
         self._file: IO[bytes] | None = None
+        if name in RELATIONS:
+            one, _, two, _ = RELATIONS[name]
+            #: What stands around a relation's number and its two ends.
+            self.head = f',\n"_:{name}'
+            self.ends = (f'":{{"{one}":"', f'","{two}":"')
 
     def add(self, text: str) -> None:
         self.count += 1
         self._pieces.append(text)
         self._length += len(text)
         if self._length > _BUFFER:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the writer
-            self._file.write("".join(self._pieces).encode())
-            self._pieces.clear()
-            self._length = 0
+            self._spill()
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the writer
+        self._file.write("".join(self._pieces).encode())
+        self._pieces.clear()
+        self._length = 0
 
     def write_to(self, target: BinaryIO) -> None:
         """All records, without the first one's comma."""
@@ -54,8 +64,8 @@ class ProvJsonWriter:
 
     def __init__(self, prefixes: dict[str, str]) -> None:
         self.prefixes = {**PREFIXES, **prefixes}
-        self._sections = {name: _Section() for name in _SECTIONS}
-        self._bundles = _Section()
+        self._sections = {name: _Section(name) for name in _SECTIONS}
+        self._bundles = _Section("bundle")
 
     def element(self, section: str, identifier: str, attributes: str) -> None:
         """An ``entity``, ``activity`` or ``agent``."""
@@ -64,10 +74,9 @@ class ProvJsonWriter:
     def relation(self, section: str, first: str, second: str, more: str = "") -> None:
         """A relation between the two ends that `RELATIONS` names for it."""
         spool = self._sections[section]
-        one, _, two, _ = RELATIONS[section]
-        ends = f'"{one}":"{first}","{two}":"{second}"'
-        body = f"{ends},{more}" if more else ends
-        spool.add(f',\n"_:{section}{spool.count + 1}":{{{body}}}')
+        one, two = spool.ends
+        end = f",{more}}}" if more else "}"
+        spool.add(f'{spool.head}{spool.count + 1}{one}{first}{two}{second}"{end}')
 
     def bundle(self, identifier: str, content: bytes) -> None:
         """A bundle; ``content`` is a JSON object of sections."""
