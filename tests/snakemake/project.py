@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, TypeVar
 
 Record = dict[str, Any]
+_T = TypeVar("_T")
 
 
 class Document:
@@ -80,6 +84,23 @@ class Document:
             for r in self.links("wasInformedBy", informed=informed)
             if r.get("yprov4wms:link") == link
         }
+
+    def label(self, identifier: str) -> str:
+        """What people call an element: a file's path, else its label."""
+        for section in ("entity", "activity", "agent"):
+            element = self.section(section).get(identifier)
+            if element is not None:
+                return str(element.get("yprov4wms:path") or element["prov:label"])
+        raise KeyError(identifier)
+
+    def used(self, activity: str) -> set[str]:
+        """Labels of what an activity used."""
+        return {self.label(r["prov:entity"]) for r in self.links("used", activity=activity)}
+
+    def made(self, activity: str) -> set[str]:
+        """Labels of what an activity generated."""
+        found = self.links("wasGeneratedBy", activity=activity)
+        return {self.label(r["prov:entity"]) for r in found}
 
     def ids(self) -> set[str]:
         """Every element's full URI."""
@@ -168,6 +189,17 @@ class Project:
         done = self.yprov4wms("export", run, *options, "-o", "-")
         assert done.returncode == 0, done.stderr.decode()
         return checked(done.stdout)
+
+
+def at_once(*calls: Callable[[], _T]) -> list[_T]:
+    """Results of calls that wait for processes, three of which run at a time: a second of
+    each Snakemake's time is idle."""
+    with ThreadPoolExecutor(3) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -17,24 +17,31 @@ def git_state(folder: str) -> Git | None:
     if status is None:
         return None
     found = Git(dirty=False, changed=[])
-    for line in status.splitlines():
+    for line in filter(None, status.split("\n")):
         if line.startswith("# branch.oid ") and not line.endswith("(initial)"):
             found.commit = line.split()[2]
         elif line.startswith("# branch.head ") and not line.endswith("(detached)"):
             found.branch = line.split(maxsplit=2)[2]
         elif not line.startswith("#") and found.changed is not None:
             found.dirty = True
-            found.changed.append(text(line.split(" ", 8)[-1]))
+            # Before the path stand as many fields as the kind of change has.
+            path = line.split(" ", _FIELDS.get(line[0], 8))[-1]
+            found.changed.append(text(path.partition("\t")[0]))
     found.changed = (found.changed or [])[:200] or None
     remote = _git(folder, "config", "--get", "remote.origin.url")
     found.remote = text(remote.strip()) if remote and remote.strip() else None
     return found
 
 
+#: Of ``--porcelain=v2``: changed, renamed or copied, unmerged.
+_FIELDS = {"1": 8, "2": 9, "u": 10}
+
+
 def _git(folder: str, *arguments: str) -> str | None:
+    options = ["--no-optional-locks", "-c", "core.quotePath=off"]
     try:
         done = subprocess.run(
-            ["git", "-C", folder or ".", "--no-optional-locks", *arguments],
+            ["git", "-C", folder or ".", *options, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=20,
@@ -49,7 +56,7 @@ def person(name: str | None, orcid: str | None) -> Person:
     """Who runs this: the login, and what was given of name and ORCID iD."""
     try:
         login = getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):
         login = None
     return Person(login=login, name=name, orcid=orcid)
 
@@ -63,7 +70,7 @@ def parent() -> Parent | None:
     return Parent(
         run=run,
         task=os.environ.get("YPROV_TASK_ID"),
-        attempt=int(attempt) if attempt.isdigit() else None,
+        attempt=int(attempt) if attempt.isdecimal() else None,
         store=os.environ.get("YPROV_STORE"),
     )
 

@@ -10,6 +10,8 @@ from typing import Any
 TEXT_LIMIT = 10_000
 ITEM_LIMIT = 1_000
 DEPTH_LIMIT = 6
+#: Python refuses to write integers of more than 4,300 digits in decimal.
+BIT_LIMIT = 10_000
 
 
 def plain(value: object, depth: int = 0) -> Any:
@@ -39,7 +41,7 @@ def _plain(value: object, depth: int) -> Any:
     if kind is str:
         return text(str(value))
     if isinstance(value, int):
-        return int(value)
+        return int(value) if value.bit_length() < BIT_LIMIT else text(hex(value))
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else repr(float(value))
     if isinstance(value, str):
@@ -48,11 +50,7 @@ def _plain(value: object, depth: int) -> Any:
         return text(os.fsdecode(value))
     if depth < DEPTH_LIMIT:
         if isinstance(value, Mapping):
-            items = list(value.items())
-            found = {text(str(key)): plain(item, depth + 1) for key, item in items[:ITEM_LIMIT]}
-            if len(items) > ITEM_LIMIT:
-                found["..."] = f"{len(items)} items"
-            return found
+            return _mapping(list(value.items()), depth)
         if isinstance(value, list | tuple | set | frozenset):
             members = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
             kept = [plain(item, depth + 1) for item in list(members)[:ITEM_LIMIT]]
@@ -61,3 +59,15 @@ def _plain(value: object, depth: int) -> Any:
         if callable(item) and getattr(value, "ndim", None) == 0:
             return _plain(item(), depth + 1)  # a numpy scalar
     return text(str(value))
+
+
+def _mapping(items: list[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, item in items[:ITEM_LIMIT]:
+        name = text(str(key))
+        while name in found:  # 1 and "1"
+            name += "*"
+        found[name] = plain(item, depth + 1)
+    if len(items) > ITEM_LIMIT:
+        found["..."] = f"{len(items)} items"
+    return found

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -20,7 +23,10 @@ from yprov4wms.store import CHECKSUMS, RunFolder, Store, new_run_id
 #: Files up to this many bytes are hashed where they are met, larger ones in the background.
 INLINE_BYTES = 64 * 1024
 
-_encode = msgspec.json.Encoder().encode
+#: A value that JSON has not got, which an adapter overlooked, becomes what it reads as.
+_encode = msgspec.json.Encoder(enc_hook=plain).encode
+_WRITING = "writing an event"
+_MOST_UNWRITTEN = 10
 
 
 def _encoded(event: events.Event) -> bytes:
@@ -28,7 +34,23 @@ def _encoded(event: events.Event) -> bytes:
         return _encode(event)
     except UnicodeEncodeError:
         # A lone surrogate, from a file name that is not UTF-8, say.
-        return _encode(plain(msgspec.to_builtins(event)))
+        return _encode(_escaped(msgspec.to_builtins(event, enc_hook=plain)))
+
+
+def _escaped(value: Any) -> Any:
+    """With lone surrogates as escapes, and all else as it is."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def now() -> str:
@@ -58,22 +80,25 @@ class Recorder:
         self.run_id = run_id or new_run_id()
         self.failures = 0
         self._warn = warn
+        self._process = os.getpid()
         self._lock = threading.RLock()
         self._seq = 0
         self._time = ""
+        #: Failures that could not be written when they happened.
+        self._unwritten: list[events.Event] = []
         self._journal: journal.Journal | None = None
         names = [*secret_names, *(settings.secrets or "").replace(",", " ").split()]
         self._masker = Masker(declared_from_environment(names))
-        store = Store(settings.store)
-        cache = None if store.remote else f"{store.location}/{CHECKSUMS}"
+        self.folder, cache = RunFolder(""), None
+        with self.guard("opening the store"):
+            store = Store(settings.store)
+            cache = None if store.remote else f"{store.location}/{CHECKSUMS}"
+            self.folder = store.run(self.run_id)
+            self._journal = journal.open_journal(self.folder.events)
         self._identity = Identity(
             directory, settings.hash, settings.hash_limit, cache_path=cache, ignore=ignore
         )
         self._hasher = Hasher(self._identity, on_error=self._hash_failed)
-        self.folder = RunFolder("")
-        with self.guard("opening the store"):
-            self.folder = store.run(self.run_id)
-            self._journal = journal.open_journal(self.folder.events)
 
     @property
     def recording(self) -> bool:
@@ -82,6 +107,9 @@ class Recorder:
 
     def emit(self, *batch: events.Event) -> None:
         """Put events on disk, in one write."""
+        if os.getpid() != self._process:
+            self._forked()
+        broken: list[tuple[str, Exception]] = []
         try:
             with self._lock:
                 if self._journal is None:
@@ -89,18 +117,25 @@ class Recorder:
                 # Never back, whatever the clock does: a file's order is that of its times.
                 self._time = time = max(now(), self._time)
                 writer, lines = self._journal.writer, []
-                for event in batch:
+                for event in (*self._unwritten, *batch):
                     self._seq += 1
                     event.v = events.VERSION
                     event.time = time
                     event.writer = writer
                     event.seq = self._seq
                     event.run = self.run_id
-                    lines.append(self._masker.mask_line(_encoded(event)))
-                lines.append(b"")
-                self._journal.append(b"\n".join(lines))
+                    try:
+                        lines.append(self._masker.mask_line(_encoded(event)))
+                    except Exception as error:
+                        broken.append((type(event).__name__, error))
+                if lines:
+                    lines.append(b"")
+                    self._journal.append(b"\n".join(lines))
+                self._unwritten.clear()
         except Exception as error:
-            self.failed("writing an event", error)
+            self.failed(_WRITING, error)
+        for kind, cause in broken:
+            self.failed(f"encoding a {kind}", cause)
 
     def guard(self, where: str, task: str | None = None, attempt: int | None = None) -> Guard:
         """Swallow what the body raises: a warning, and a record of it in the run."""
@@ -110,17 +145,19 @@ class Recorder:
         self, where: str, error: BaseException, task: str | None = None, attempt: int | None = None
     ) -> None:
         """Note a failure of the recorder."""
-        text = f"{type(error).__name__}: {error}"
+        text = _told(error)
+        failure = events.RecorderFailed(where=where, error=text, task=task, attempt=attempt)
         with self._lock:
             self.failures += 1
             first = self.failures == 1
-            if where != "writing an event":
-                self.emit(
-                    events.RecorderFailed(where=where, error=text, task=task, attempt=attempt)
-                )
+            if len(self._unwritten) < _MOST_UNWRITTEN:
+                self._unwritten.append(failure)
+            if where != _WRITING:
+                self.emit()
         if first:
             text = " ".join(text.split())
-            self._warn(f"yprov: provenance is incomplete ({where}: {self._masker.text(text)})")
+            with contextlib.suppress(Exception):
+                self._warn(f"yprov: provenance is incomplete ({where}: {self._masker.text(text)})")
 
     def describe(self, path: str, role: str | None = None) -> File:
         """What lies at ``path`` now, without a checksum; costs a stat."""
@@ -163,11 +200,25 @@ class Recorder:
 
     def close(self) -> None:
         """Nothing is recorded after this."""
+        if os.getpid() != self._process:
+            self._forked()
         self._hasher.close()
         with self._lock, self.guard("closing the journal"):
             if self._journal is not None:
                 self._journal.close()
         self._journal = None
+
+    def _forked(self) -> None:
+        """A child of the process that records: another writer, with a file of its own."""
+        self._process = os.getpid()
+        # A thread that the child has not got may hold the lock for ever.
+        self._lock = threading.RLock()
+        self._seq = 0
+        self._unwritten.clear()
+        recording, self._journal = self.recording, None
+        if recording:
+            with self.guard("opening the store"):
+                self._journal = journal.open_journal(self.folder.events)
 
     def _hashed(self, file: File, task: str, attempt: int) -> None:
         self.emit(events.FilesHashed(task=task, attempt=attempt, files=[file]))

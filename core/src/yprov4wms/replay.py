@@ -16,7 +16,7 @@ import msgspec
 
 from yprov4wms import events
 from yprov4wms.events import FileType, Status
-from yprov4wms.run import Attempt, MLRun, Run, Task, decode
+from yprov4wms.run import Attempt, MLRun, Run, Task, decode, is_time
 from yprov4wms.store import RunFolder, StoreError
 
 
@@ -45,7 +45,7 @@ def replay(folder: RunFolder) -> Run | MLRun:
             run = _stream(lines)
             if run is not None:
                 return run
-    return fold(folder.journals(), where=folder.location)
+    return fold(folder.journals(), where=folder.location, run_id=folder.run_id)
 
 
 def replay_workflow(folder: RunFolder) -> Run:
@@ -56,13 +56,20 @@ def replay_workflow(folder: RunFolder) -> Run:
     return run
 
 
-def fold(journals: Iterable[tuple[str, Iterable[bytes]]], where: str = "journal") -> Run | MLRun:
+def fold(
+    journals: Iterable[tuple[str, Iterable[bytes]]],
+    where: str = "journal",
+    run_id: str | None = None,
+) -> Run | MLRun:
     """Fold journal files, given as name and lines with their newlines.
 
-    Raises StoreError where they hold no event, or events of several runs.
+    run_id: the run that they should tell of; lines of others are then problems.
+    Raises StoreError where they hold no event, or events of several runs and not of that.
     """
     problems: list[str] = []
     lines, runs = _read(journals, problems)
+    if len(runs) > 1 and run_id in runs:
+        lines, runs = _of_run(run_id, lines, problems), [run_id]
     if len(runs) > 1:
         raise StoreError(f"{where}: lines of several runs lie in one folder: {', '.join(runs)}")
     for _, _, _, line in lines:
@@ -98,7 +105,7 @@ def _stream(lines: Iterable[bytes]) -> Run | None:
         except _ERRORS:
             return None
         place = (event.time, event.seq)
-        if event.v > events.VERSION or place <= last:
+        if event.v > events.VERSION or place <= last or not is_time(event.time):
             return None
         last = place
         if run is None:
@@ -141,6 +148,9 @@ def _read(
             if head.v > events.VERSION:
                 problems.append(f"{name}, line {number}: written by a newer version (v{head.v})")
                 continue
+            if not is_time(head.time):
+                problems.append(f"{name}, line {number}: not an event: its time is {head.time!r}")
+                continue
             runs[head.run] = None
             writer = interned.setdefault(head.writer, head.writer)
             found.append((head.time, writer, head.seq, line))
@@ -152,6 +162,17 @@ def _read(
             kept += 1
     del found[kept:]
     return found, list(runs)
+
+
+def _of_run(run_id: str, lines: list[_Line], problems: list[str]) -> list[_Line]:
+    kept = []
+    for line in lines:
+        run = _decode_head(line[3]).run
+        if run == run_id:
+            kept.append(line)
+        else:
+            problems.append(f"{line[1]}, event {line[2]}: of another run ({run})")
+    return kept
 
 
 def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[str]) -> Run:

@@ -7,6 +7,7 @@ for): a run of 100,000 tasks then costs little more memory than its journal.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,6 +23,20 @@ def decode(line: bytes) -> events.AnyEvent:
     """One event; raises msgspec.MsgspecError where the line is not one."""
     event: events.AnyEvent = _decoder.decode(line)
     return event
+
+
+def is_time(text: str) -> bool:
+    """Whether it is a moment in the one form that events have.
+
+    They then compare as text as the moments do.
+    """
+    if len(text) != 32 or text[10] != "T" or text[19] != "." or not text.endswith("+00:00"):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return text[5] != "W"  # of a week
 
 
 def _typed(line: bytes | None, kind: type[_E]) -> _E | None:

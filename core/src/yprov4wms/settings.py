@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -77,20 +78,25 @@ def load(
     return Settings(**values)
 
 
+#: As `yprov4wms.metering.energy` reads it.
+_WATTS = re.compile(r"\s*\d+\.?\d*\s*(-\s*\d+\.?\d*\s*)?", re.ASCII)
+
+
 def _parse(option: Option, value: object) -> object:
     if option.name == "strict":
         return value if isinstance(value, bool) else _boolean(option, str(value))
     if option.choices and str(value) not in option.choices:
         raise _error(option, value, "one of " + ", ".join(option.choices))
     if option.name == "hash_limit":
-        return value if isinstance(value, int) else _bytes(option, str(value))
+        return _bytes(option, str(value))
     if option.name in ("sample_interval", "carbon_intensity"):
         return _number(option, value)
     if option.name == "orcid":
         return _orcid(option, str(value))
-    if option.name == "cpu_watts":
-        for part in str(value).split("-"):
-            _number(option, part)
+    if option.name == "cpu_watts" and not _WATTS.fullmatch(str(value)):
+        raise _error(option, value, "watts: N or LOW-HIGH")
+    if option.name == "store" and not str(value).strip():
+        raise _error(option, value, "a folder or URL")
     return str(value)
 
 
@@ -109,9 +115,12 @@ def _bytes(option: Option, value: str) -> int:
         unit = 1024 ** ("kmgt".index(number[-1].lower()) + 1)
         number = number[:-1]
     try:
-        return int(float(number) * unit)
+        count = int(float(number) * unit)
     except (ValueError, OverflowError):
-        raise _error(option, value, "a number of bytes such as 500M or 2G") from None
+        count = -1
+    if count < 0:
+        raise _error(option, value, "a number of bytes such as 500M or 2G")
+    return count
 
 
 def _number(option: Option, value: object) -> float:
@@ -128,7 +137,7 @@ def _orcid(option: Option, value: str) -> str:
     """The bare iD, with its check digit verified (ISO 7064 MOD 11-2)."""
     bare = value.strip().rstrip("/").rsplit("/", 1)[-1].upper()
     digits = bare.replace("-", "")
-    if len(digits) == 16 and digits[:15].isdigit():
+    if len(digits) == 16 and digits.isascii() and digits[:15].isdigit():
         total = 0
         for digit in digits[:15]:
             total = (total + int(digit)) * 2

@@ -194,7 +194,7 @@ def write_atomically(path: str, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(target)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename == str(temporary):
-            error.filename = path
+            error.filename, error.filename2 = path, None
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise

@@ -90,11 +90,14 @@ class _Document:
         if start.person is not None:
             person = f"{ML}:person"
             who = {
-                "prov:label": start.person.name or start.person.login,
+                "prov:label": start.person.name
+                or start.person.login
+                or start.person.orcid
+                or "unknown person",
                 "prov:type": Type.PERSON,
                 "yprov4wms:login": start.person.login,
                 "yprov4wms:name": start.person.name,
-                "yprov4wms:orcid": start.person.orcid,
+                "yprov4wms:orcid": attrs.orcid(start.person),
             }
             self._writer.element("agent", person, attributes(who))
             self._writer.relation("wasAssociatedWith", ROOT, person)

@@ -201,7 +201,7 @@ def upload(location: str) -> None:
     folder = _spool(location)
     fs = journal.filesystem(location)
     for path in sorted(folder.glob("*" + SUFFIX)):
-        fs.pipe_file(f"{location}/{FOLDER}/{path.name}", path.read_bytes())
+        journal.put(fs, f"{location}/{FOLDER}/{path.name}", path.read_bytes())
         path.unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()

@@ -11,7 +11,7 @@ from yprov4wms.metering.names import CARBON, ENERGY, GPU_ENERGY, MEMORY_PEAK
 from yprov4wms.prov import attributes as attrs
 from yprov4wms.prov.values import attributes, string
 from yprov4wms.prov.vocabulary import Level, Type
-from yprov4wms.run import Attempt, Task
+from yprov4wms.run import Attempt, Task, is_time
 
 #: When something began and ended, as events carry times; None where that is unknown.
 Times = tuple[str | None, str | None]
@@ -20,10 +20,13 @@ _CONSTANT = f'"prov:type":"{Type.TASK_ATTEMPT.value}","yprov4wfs:level":"{Level.
 
 
 def seconds(start: str | None, end: str | None) -> float | None:
-    """Seconds between two event times; None where one is unknown."""
+    """Seconds between two event times; None where one is unknown or none."""
     if not start or not end:
         return None
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    try:
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    except (ValueError, TypeError):
+        return None
 
 
 def attempt_times(start: TaskStarted | None, end: TaskEnded | None) -> Times:
@@ -41,15 +44,11 @@ def attempt_times(start: TaskStarted | None, end: TaskEnded | None) -> Times:
 
 def _in_order(began: str | None, finished: str | None) -> bool:
     """Both of the form that events have (so that they compare as text), and not reversed."""
-    if began is not None and not _is_time(began):
+    if began is not None and not is_time(began):
         return False
     if finished is None:
         return True
-    return _is_time(finished) and (began is None or began <= finished)
-
-
-def _is_time(text: str) -> bool:
-    return len(text) == 32 and text.endswith("+00:00")
+    return is_time(finished) and (began is None or began <= finished)
 
 
 def attempt_attributes(

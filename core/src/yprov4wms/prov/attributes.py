@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yprov4wms.events import Figure, Git, Software
+from yprov4wms.events import Figure, Git, Person, Software
 from yprov4wms.prov.values import literal, local_name, string
 
 _names: dict[tuple[str, str], str] = {}
@@ -13,19 +13,25 @@ _figures: dict[tuple[str, str, str, str | None], tuple[str, str]] = {}
 
 
 def keyed(prefix: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``yprov4wms:<prefix>_<key>`` for each item; nested mappings are joined with dots."""
+    """``yprov4wms:<prefix>_<key>`` for each item; nested mappings are joined with ``_``."""
     found: dict[str, Any] = {}
-    for key, value in (values or {}).items():
+    _add(found, f"{prefix}_", values or {})
+    return found
+
+
+def _add(found: dict[str, Any], prefix: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            _add(found, f"{prefix}{key}_", value)
+            continue
         name = _names.get((prefix, key))
         if name is None:
             if len(_names) > 10_000:
                 _names.clear()
-            name = _names[prefix, key] = f"yprov4wms:{local_name(f'{prefix}_{key}')}"
-        if isinstance(value, Mapping) and value:
-            found |= keyed(f"{prefix}_{key}", value)
-        else:
-            found[name] = value
-    return found
+            name = _names[prefix, key] = f"yprov4wms:{local_name(f'{prefix}{key}')}"
+        while name in found:  # ``{"a": {"b": 1}, "a_b": 2}``
+            name += "_"
+        found[name] = value
 
 
 def figures(usage: Mapping[str, Figure] | None) -> str:
@@ -79,3 +85,8 @@ def software(found: Software) -> dict[str, Any]:
         "yprov4wms:sha256": found.sha256,
         "yprov4wms:url": found.url,
     }
+
+
+def orcid(found: Person) -> str | None:
+    """The ORCID iD as a URI, its one form (ORCID)."""
+    return f"https://orcid.org/{found.orcid}" if found.orcid else None

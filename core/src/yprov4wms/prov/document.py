@@ -29,6 +29,8 @@ WORKFLOW = f"{RUN}:workflow"
 ENGINE = f"{RUN}:engine"
 PERSON = f"{RUN}:person"
 
+_DEPENDS_ON = f'"yprov4wms:link":"{Link.DEPENDS_ON}"'
+
 ChildReader = Callable[[ChildAttached], bytes | None]
 Progress = Callable[[int], None]
 
@@ -45,6 +47,11 @@ def task_plan_id(task: Task) -> str:
 
 def step_id(step: str) -> str:
     return f"{RUN}:{local_name('step_' + step)}"
+
+
+def _node(task: Task) -> str:
+    """What stands for a task: its last attempt, or the plan of one that never ran."""
+    return attempt_id(task.attempts[-1]) if task.attempts else task_plan_id(task)
 
 
 class WorkflowDocument:
@@ -111,7 +118,7 @@ class WorkflowDocument:
                 "prov:type": Type.PERSON,
                 "yprov4wms:login": person.login,
                 "yprov4wms:name": person.name,
-                "yprov4wms:orcid": f"https://orcid.org/{person.orcid}" if person.orcid else None,
+                "yprov4wms:orcid": attrs.orcid(person),
             }
             writer.element("agent", PERSON, attributes(who))
             writer.relation("wasAssociatedWith", WORKFLOW_RUN, PERSON)
@@ -120,16 +127,18 @@ class WorkflowDocument:
     def _workflow(self, start: RunStarted) -> None:
         run, writer = self._run, self._writer
         end = run.end
-        finished = end.time if end else None
+        began, finished = start.time or None, end.time if end else None
+        if began and finished and finished < began:
+            began = None  # by another host's clock
         activity = {
-            "prov:startTime": start.time or None,
+            "prov:startTime": began,
             "prov:endTime": finished,
             "prov:label": start.workflow,
             "prov:type": Type.WORKFLOW_RUN,
             "yprov4wfs:level": Level.WORKFLOW,
             "yprov4wfs:status": run.status,
             "yprov4wfs:engine": start.engine.name,
-            "yprov4wfs:execution_time_sec": seconds(start.time, finished),
+            "yprov4wfs:execution_time_sec": seconds(began, finished),
             "yprov4wfs:run_platform": start.platform,
             "yprov4wms:run_id": run.id,
             "yprov4wms:engine_run_id": start.engine_run_id,
@@ -182,13 +191,9 @@ class WorkflowDocument:
 
     def _step(self, step: StepDeclared) -> None:
         identifier = self._step_plan(step.step, step)
-        for upstream in step.depends_on or ():
-            self._writer.relation(
-                "wasInfluencedBy",
-                identifier,
-                self._step_plan(upstream),
-                f'"yprov4wms:link":"{Link.DEPENDS_ON}"',
-            )
+        for upstream in dict.fromkeys(step.depends_on or ()):
+            before = self._step_plan(upstream)
+            self._writer.relation("wasInfluencedBy", identifier, before, _DEPENDS_ON)
 
     def _step_plan(self, name: str, step: StepDeclared | None = None) -> str:
         """The identifier of a step's plan, which is written when it is first named."""
@@ -244,14 +249,10 @@ class WorkflowDocument:
         for file in (not_run.outputs if not_run else None) or ():
             if file.type is not FileType.MISSING:
                 self._writer.relation("hadMember", identifier, self._files.write_outside(file))
-        for upstream in task.depends_on:
+        for upstream in dict.fromkeys(task.depends_on):
             other = self._run.tasks.get(upstream)
-            if other is None:
-                continue
-            node = attempt_id(other.attempts[-1]) if other.attempts else task_plan_id(other)
-            self._writer.relation(
-                "wasInfluencedBy", identifier, node, f'"yprov4wms:link":"{Link.DEPENDS_ON}"'
-            )
+            if other is not None:
+                self._writer.relation("wasInfluencedBy", identifier, _node(other), _DEPENDS_ON)
 
     def _reason(self, task: Task) -> str | None:
         if self._statuses[task.id] is not Status.UPSTREAM_FAILED:
@@ -282,9 +283,10 @@ class WorkflowDocument:
             if children:
                 agent = PERSON if self._run.start.person else ENGINE
                 makes = {
-                    file.path: (self._files.made(identifier, file.path), self._files.resolved(file))
+                    path: (self._files.made(identifier, path), inner_file)
                     for file in outputs or ()
                     if file.type is not FileType.MISSING
+                    for path, inner_file in self._files.parts(file)
                 }
                 for child in {child.child: child for child in children}.values():
                     content = self._read_child(child)
@@ -311,15 +313,12 @@ class WorkflowDocument:
             writer.relation(
                 "wasInformedBy", identifier, previous, f'"yprov4wms:link":"{Link.RETRY_OF}"'
             )
-        for upstream in task.depends_on:
+        for upstream in dict.fromkeys(task.depends_on):
             other = self._run.tasks.get(upstream)
-            if other is not None and other.attempts:
-                writer.relation(
-                    "wasInformedBy",
-                    identifier,
-                    attempt_id(other.attempts[-1]),
-                    f'"yprov4wms:link":"{Link.DEPENDS_ON}"',
-                )
+            if other is not None:
+                # What never ran informs nobody.
+                section = "wasInformedBy" if other.attempts else "wasInfluencedBy"
+                writer.relation(section, identifier, _node(other), _DEPENDS_ON)
 
     def _left(self, maker: Attempt, path: str) -> bool:
         """Whether the record has what lies at ``path`` among what ``maker`` left."""
@@ -370,6 +369,11 @@ class WorkflowDocument:
             role = f'"prov:role":{string(file.role)}' if file.role else ""
             self._writer.relation("used", identifier, entity, role)
             uses[file.path] = (entity, file)
+            for path, member in self._files.parts(file)[1:]:
+                if source is None:
+                    uses[path] = (self._files.outside(member), member)
+                elif self._left(source, path):
+                    uses[path] = (self._files.made(attempt_id(source), path), member)
         return uses
 
     def _generations(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from yprov4wms.events import File, FileType
 from yprov4wms.prov.values import hashed_name, literal, string
 from yprov4wms.prov.vocabulary import Type
@@ -55,15 +57,23 @@ class Files:
             known.add(identifier)
             new.append(identifier)
             self._write(identifier, file)
-        for member in file.members or ():
-            path = f"{file.path}/{member.path}"
+        for path, member in self.parts(file)[1:] if file.members else ():
             member_id = self.made(maker, path)
             if member_id not in known:
                 known.add(member_id)
                 new.append(member_id)
-                self._write(member_id, member, path)
+                self._write(member_id, member)
             self._writer.relation("hadMember", identifier, member_id)
         return new
+
+    def parts(self, file: File) -> list[tuple[str, File]]:
+        """The file, and a directory's members, each by the path that it has in the run."""
+        file = self.resolved(file)
+        found = [(file.path, file)]
+        for member in file.members or ():
+            path = f"{file.path}/{member.path}"
+            found.append((path, replace(member, path=path)))
+        return found
 
     def write_outside(self, file: File) -> str:
         """Write a file that no task of the run made, once per content; returns its identifier."""
@@ -72,12 +82,8 @@ class Files:
         if identifier not in self._outside:
             self._outside.add(identifier)
             self._write(identifier, file)
-            for member in file.members or ():
-                path = f"{file.path}/{member.path}"
-                inner = File(
-                    path=path, size=member.size, mtime_ns=member.mtime_ns, sha256=member.sha256
-                )
-                self._writer.relation("hadMember", identifier, self.write_outside(inner))
+            for _, member in self.parts(file)[1:] if file.members else ():
+                self._writer.relation("hadMember", identifier, self.write_outside(member))
         return identifier
 
     def outside(self, file: File) -> str:
@@ -85,8 +91,8 @@ class Files:
         version = file.sha256 or f"{file.size} {file.mtime_ns}"
         return f"{self._prefix}:{hashed_name('file', 'outside', version, file.path)}"
 
-    def _write(self, identifier: str, file: File, path: str | None = None) -> None:
-        self._writer.element("entity", identifier, file_attributes(file, path or file.path))
+    def _write(self, identifier: str, file: File) -> None:
+        self._writer.element("entity", identifier, file_attributes(file, file.path))
 
 
 def file_attributes(file: File, path: str) -> str:

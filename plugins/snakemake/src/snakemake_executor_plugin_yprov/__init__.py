@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import InitVar, field, fields, make_dataclass
+from types import FrameType
 from typing import Any, Optional
 
-from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_common.exceptions import ApiError
 from snakemake_interface_executor_plugins.executors.base import AbstractExecutor
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
@@ -38,24 +39,22 @@ class _Settings(ExecutorSettingsBase):  # type: ignore[misc]
 
     def __post_init__(self, inner_settings: ExecutorSettingsBase | None = None) -> None:
         self._inner_settings = inner_settings
-        hint = _NOT_INNER.get(self.inner_executor)
-        if hint is not None:
-            raise WorkflowError(
-                f"yprov: the inner executor cannot be {self.inner_executor}: {hint}"
-            )
+        if _command_line() is not None:
+            # It asks for the common settings before it validates these.
+            common_settings.inner_executor = self.inner_executor
 
     @property
     def given_inner_settings(self) -> ExecutorSettingsBase | None:
         return self._inner_settings
 
     def load(self) -> core.Settings:
-        """The recorder's settings; raises WorkflowError for a value that cannot be."""
+        """The recorder's settings; raises ApiError for a value that cannot be."""
         given = {option.name: getattr(self, option.name) for option in core.OPTIONS}
         given["strict"] = given["strict"] or None
         try:
             return core.load(given)
         except core.SettingError as error:
-            raise WorkflowError(f"yprov: {error}") from None
+            raise ApiError(f"yprov: {error}") from None
 
 
 def _option(option: core.Option) -> tuple[str, Any, Any]:
@@ -69,10 +68,11 @@ def _option(option: core.Option) -> tuple[str, Any, Any]:
 
 
 class _InnerExecutor:
-    """The field ``inner_executor``: each reading says under which plugin's rules jobs run.
+    """The field ``inner_executor``; reading it tells `common_settings` whose they are.
 
-    Snakemake validates settings, which reads the required ones, just before it asks for
-    the common settings: so these are right for settings made long before, or used twice.
+    Snakemake's API validates settings, and so reads the required ones, just before it asks
+    for the common settings: these are then right for settings made long before, or used
+    twice.
     """
 
     def __get__(self, settings: Any, owner: type | None = None) -> Any:
@@ -83,7 +83,11 @@ class _InnerExecutor:
         return name
 
     def __set__(self, settings: Any, name: str | None) -> None:
-        settings.__dict__["inner_executor"] = name or LOCAL
+        """Raises ApiError for an executor that cannot be inside this one."""
+        name = name or LOCAL
+        if name in _NOT_INNER:
+            raise ApiError(f"yprov: the inner executor cannot be {name}: {_NOT_INNER[name]}")
+        settings.__dict__["inner_executor"] = name
 
 
 _INNER: tuple[str, Any, Any] = (
@@ -113,8 +117,7 @@ ExecutorSettings.inner_executor = _InnerExecutor()  # type: ignore[attr-defined]
 class _InnerCommonSettings(CommonSettings):  # type: ignore[misc]
     """The common settings of the inner plugin, under whose rules the jobs run.
 
-    Snakemake reads them before it builds the executor; by then ``ExecutorSettings`` has
-    been made, on the command line, from a profile and through the API alike.
+    Snakemake reads them before it builds the executor.
     """
 
     inner_executor = LOCAL
@@ -142,7 +145,7 @@ class Executor(AbstractExecutor):  # type: ignore[misc]
             settings = ExecutorSettings()
         if not isinstance(settings, _Settings):
             found = f"{type(settings).__module__}.{type(settings).__qualname__}"
-            raise WorkflowError(f"yprov: executor_settings are of another executor ({found})")
+            raise ApiError(f"yprov: executor_settings are of another executor ({found})")
         plugin = ExecutorPluginRegistry().get_plugin(settings.inner_executor)
         # A later run in this process may give no settings.
         common_settings.inner_executor = LOCAL
@@ -175,20 +178,27 @@ class Executor(AbstractExecutor):  # type: ignore[misc]
 
 
 def _settings_from_command_line(plugin: Any) -> ExecutorSettingsBase | None:
-    """The inner plugin's settings as the command line and profiles give them.
-
-    Snakemake does not hand its parsed arguments to executors, and parsing them again
-    would look for profiles from the working directory that it has changed to meanwhile:
-    they are taken from the function that turns them into calls of the API.
-    """
+    """The inner plugin's settings as the command line and profiles give them, if any do."""
     if plugin.settings_cls is None:
         return None
+    arguments = _command_line()
+    found: ExecutorSettingsBase = (
+        plugin.settings_cls() if arguments is None else plugin.get_settings(arguments)
+    )
+    return found
+
+
+def _command_line() -> Any:
+    """Snakemake's parsed arguments; None where its API was called by someone else.
+
+    Snakemake does not hand them on, and parsing again would look for profiles in the
+    working directory that it has changed to meanwhile: they are taken from the function
+    that turns them into calls of the API.
+    """
     cli = sys.modules.get("snakemake.cli")
-    frame = sys._getframe() if cli is not None else None
-    while cli is not None and frame is not None:
-        if frame.f_code is cli.args_to_api.__code__:
-            found: ExecutorSettingsBase = plugin.get_settings(frame.f_locals["args"])
-            return found
+    if cli is None:
+        return None
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not cli.args_to_api.__code__:
         frame = frame.f_back
-    defaults: ExecutorSettingsBase = plugin.settings_cls()
-    return defaults
+    return frame.f_locals["args"] if frame is not None else None

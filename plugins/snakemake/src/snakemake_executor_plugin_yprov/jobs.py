@@ -8,11 +8,12 @@ from typing import Any
 
 from snakemake.common.tbdstring import TBDString
 from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import format as format_wildcards
 
 from yprov4wms import events
 from yprov4wms.events import File, FileType, Software, Status
 from yprov4wms.plain import plain, text
-from yprov4wms.recorder import Recorder
+from yprov4wms.recorder import INLINE_BYTES, Recorder
 
 #: The directive that says what a rule executes, by the rule's attribute.
 _KINDS = ("script", "notebook", "wrapper", "template_engine", "cwl", "shellcmd")
@@ -54,7 +55,7 @@ class Describer:
             attempt=attempt,
             inputs=self._inputs(job, task, attempt),
             command=text(job.shellcmd) if job.rule.shellcmd else None,
-            script=self._script(job.rule, kind),
+            script=self._script(job.rule, kind, job),
             parameters=_named(job.params) or None,
             wildcards={k: text(str(v)) for k, v in (job.wildcards_dict or {}).items()} or None,
             threads=job.threads if isinstance(job.threads, int) else None,
@@ -93,7 +94,7 @@ class Describer:
 
     def kept(self, file: Any) -> File | None:
         """An output of a job that need not run, as it lies there from an earlier run."""
-        described = self._recorder.describe(_local_path(file))
+        described = _as_stored(file, self._recorder.describe(_local_path(file)))
         return described if described.type is not FileType.MISSING else None
 
     def _line(self, rule: Any) -> int | None:
@@ -110,40 +111,42 @@ class Describer:
             role = roles.get(index)
             if path in self._made:
                 found.append(File(path=path, role=role))
-            elif _flagged(file, "pipe"):
-                found.append(File(path=path, role=role, type=FileType.FIFO))
+            elif (passing := _passing(file)) is not None:
+                found.append(File(path=path, role=role, type=passing))
             else:
-                found.append(self._stored(file, self._identified(path, role, task, attempt)))
+                found.append(self._identified(file, role, task, attempt))
         for file in job.output:
             if _flagged(file, "update"):
-                before = self._identified(_local_path(file), "update", task, attempt)
+                before = self._identified(file, "update", task, attempt)
                 if before.type is not FileType.MISSING:
                     found.append(before)
         return found or None
 
     def _output(self, file: Any, role: str | None, task: str, attempt: int) -> File:
-        path = _local_path(file)
-        if _flagged(file, "pipe"):
-            return File(path=path, role=role, type=FileType.FIFO)
-        return self._stored(file, self._identified(path, role, task, attempt))
+        passing = _passing(file)
+        if passing is not None:
+            return File(path=_local_path(file), role=role, type=passing)
+        return self._identified(file, role, task, attempt)
 
-    def _identified(self, path: str, role: str | None, task: str, attempt: int) -> File:
-        return self._recorder.identify(self._recorder.describe(path, role), task, attempt)
+    def _identified(self, file: Any, role: str | None, task: str, attempt: int) -> File:
+        described = self._recorder.describe(_local_path(file), role)
+        small = described.type is FileType.FILE and (described.size or 0) <= INLINE_BYTES
+        if getattr(file, "storage_object", None) is None or small:
+            described = self._recorder.identify(described, task, attempt)
+        elif self._recorder.settings.hash != "none":
+            # A checksum that comes later would be told under the local copy's name.
+            described.note = "of a storage provider's files only small ones are hashed"
+        return _as_stored(file, described)
 
-    def _stored(self, file: Any, described: File) -> File:
-        """A file of a storage provider is known by its query; size and checksum are those
-        of the local copy."""
-        storage = getattr(file, "storage_object", None)
-        if storage is not None:
-            described.path = text(str(storage.query))
-            described.type = FileType.URL
-        return described
-
-    def _script(self, rule: Any, kind: str | None) -> File | None:
-        """The script or notebook of a rule, where its name has no wildcards."""
+    def _script(self, rule: Any, kind: str | None, job: Any = None) -> File | None:
+        """The script or notebook of a rule; where its name has wildcards, that of a job."""
         name = getattr(rule, kind, None) if kind in ("script", "notebook") else None
-        if name is None or "{" in str(name):
+        if name is None:
             return None
+        if "{" in str(name):
+            if job is None:
+                return None
+            name = format_wildcards(str(name), wildcards=job.wildcards, params=job.params)
         key = f"{rule.basedir} {name}"
         if key not in self._scripts:
             path = str(name)
@@ -215,6 +218,23 @@ def _local_path(file: Any) -> str:
 
 def _flagged(file: Any, flag: str) -> bool:
     return flag in (getattr(file, "flags", None) or ())
+
+
+def _as_stored(file: Any, described: File) -> File:
+    """A file of a storage provider is known by its query; size and checksum are those of
+    the local copy."""
+    storage = getattr(file, "storage_object", None)
+    if storage is not None and described.type is not FileType.MISSING:
+        described.path = text(str(storage.query))
+        described.type = FileType.URL
+    return described
+
+
+def _passing(file: Any) -> FileType | None:
+    """What Snakemake removes as soon as its readers are done: a pipe, or a service's socket."""
+    if _flagged(file, "pipe"):
+        return FileType.FIFO
+    return FileType.OTHER if _flagged(file, "service") else None
 
 
 def _roles(files: Any) -> dict[int, str]:

@@ -252,14 +252,12 @@ class Session:
 
     def _show(self, folder: RunFolder) -> str:
         """The command that shows the run, as it is typed where Snakemake was started."""
-        store = folder.location.rpartition("/")[0]
-        found = f"{self._workflow.workdir_init}/{DEFAULT_STORE}"
-        where = (
-            ""
-            if store == found and not os.environ.get("YPROV_STORE")
-            else f" --store {shlex.quote(store)}"
-        )
-        return f"yprov4wms show{where} {folder.run_id}"
+        store, workflow = folder.location.rpartition("/")[0], self._workflow
+        # Under --directory this is not where Snakemake was started.
+        default = None if workflow.overwrite_workdir else f"{workflow.workdir_init}/{DEFAULT_STORE}"
+        if store == default and not os.environ.get("YPROV_STORE"):
+            return f"yprov4wms show {folder.run_id}"
+        return f"yprov4wms show --store {shlex.quote(store)} {folder.run_id}"
 
     def _environment(self, task: str | None, attempt: int | None) -> dict[str, str]:
         assert self._recorder is not None
