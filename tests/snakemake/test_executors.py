@@ -37,10 +37,11 @@ cat "{folder}/queue/$1.status" 2> /dev/null || echo running
 INNER = ("--yprov-inner-executor", "cluster-generic")
 
 SNAKEFILE = """
-localrules: all, local
+localrules: all, local, threaded
 
 rule all:
-    input: "seen.txt", "block.txt", "local.txt", "second.txt", "flaky.txt", "fails.txt"
+    input:
+        "seen.txt", "block.txt", "local.txt", "second.txt", "flaky.txt", "fails.txt", "threaded.txt"
 rule seen:
     output: "seen.txt"
     shell: "env | grep ^YPROV_ | sort > {output}"
@@ -54,6 +55,12 @@ rule local:
     input: "seen.txt"
     output: "local.txt"
     shell: "env | grep ^YPROV_ | sort > {output}"
+rule threaded:
+    output: "threaded.txt"
+    run:
+        from yprov4wms import ml
+        with ml.start_run("threaded", name="in a thread"):
+            ml.log_artifact("text", shell("echo x > {output[0]}") or output[0])
 rule first:
     output: "first.txt"
     group: "pair"
@@ -127,7 +134,8 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Document]
     assert done.returncode == 1, done.stderr
     assert "Provided remote nodes: 4" in done.stderr
     assert "provenance is incomplete" not in done.stderr
-    return project, project.document()
+    (document,) = project.store.glob("*/prov.json")
+    return project, project.document(document.parent)
 
 
 def told(project: Project, name: str) -> dict[str, str]:
@@ -142,6 +150,7 @@ def test_remote_jobs_and_local_rules_are_all_recorded(remote: tuple[Project, Doc
         "seen": ["completed"],
         "block": ["completed"],
         "local": ["completed"],
+        "threaded": ["completed"],
         "first": ["completed"],
         "second": ["completed"],
         "flaky": ["failed", "completed"],
@@ -232,6 +241,17 @@ def test_what_only_the_node_knows_is_left_out(remote: tuple[Project, Document]) 
     (local,) = document.attempts("local")
     assert value(local["yprov4wms:exit_code"]) == 0
     assert local["yprov4wms:cpu_time_method"] == "wait4"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="yprov4wms.ml looks in the environment, which threads have in common"
+)
+def test_an_ml_run_in_a_thread_of_snakemakes_is_nested(remote: tuple[Project, Document]) -> None:
+    """Beside a remote executor Snakemake runs ``run:`` of local rules in its own process."""
+    project, document = remote
+    links = document.links("wasInformedBy", informant=document.attempt_id("threaded"))
+    assert [r for r in links if r["yprov4wms:link"] == "nested"]
+    assert not (project.folder / ".yprov").exists()
 
 
 # -- from a profile, beside the plain plugin -----------------------------------------------
@@ -377,6 +397,19 @@ def kill_while_remote(project: Project) -> list[Document]:
     return [meanwhile, project.exported()]
 
 
+def interrupt_while_remote(project: Project) -> list[Document]:
+    project.snakefile(LONG)
+    project.write("long.py", LONG_SCRIPT)
+    process = project.start(*INNER, *cluster(project), "--jobs=1")
+    wait_for((project.folder / "logged").exists, "the job's start")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, out
+    (project.folder / "go").touch()
+    return [project.document()]
+
+
 def submit_only(project: Project) -> list[Document]:
     project.snakefile(SMALL.replace("localrules: all", "").replace('"b.txt"', '"a.txt"'))
     options = [*INNER, *cluster(project), "--jobs=2", "--immediate-submit", "--notemp"]
@@ -388,7 +421,7 @@ def submit_only(project: Project) -> list[Document]:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Project, list[Document]]]:
-    scenarios = (kill_while_remote, submit_only)
+    scenarios = (kill_while_remote, interrupt_while_remote, submit_only)
     projects = [Project(tmp_path_factory.mktemp(s.__name__)) for s in scenarios]
     found = at_once(*(partial(s, p) for s, p in zip(scenarios, projects, strict=True)))
     names = (s.__name__ for s in scenarios)
@@ -405,6 +438,16 @@ def test_killed_while_a_remote_job_runs_its_submission_is_known(
     (status,) = (project.folder / "queue").glob("*.status")
     assert attempt["yprov4wms:external_id"] == status.stem
     assert "prov:endTime" not in attempt
+
+
+def test_interrupted_while_a_remote_job_runs_it_is_cancelled(
+    left: dict[str, tuple[Project, list[Document]]],
+) -> None:
+    _, (document,) = left["interrupt_while_remote"]
+    assert document.run["yprov4wfs:status"] == "cancelled"
+    assert document.statuses() == {"long": ["cancelled"]}
+    (attempt,) = document.attempts("long")
+    assert attempt["yprov4wms:external_id"].startswith("job-")
 
 
 def test_a_training_that_outlives_snakemake_is_in_a_later_export(

@@ -27,7 +27,8 @@ rule all:
     input:
         "piped.txt", "served.txt", "shadowed.txt", "kept.txt", "touched", "multi.done", "tags.txt",
         "gathered.txt", "other/count.txt", "counted.txt", config["odd"], "linked.txt",
-        "from outside.txt", "benched.txt", "aggregated.txt", "empty dir", "updated.txt", "big.txt"
+        "from outside.txt", "benched.txt", "aggregated.txt", "empty dir", "updated.txt", "big.txt",
+        "one.scripted"
 
 use rule * from other as other_*
 
@@ -83,6 +84,10 @@ rule tags:
     output: ensure("tags.txt", non_empty=True)
     params: 5, text="a 'b' \"c\" $d \\ é", several=["x", "y"], nested={"deep": {"er": 1}}
     shell: "cat {input} > {output}"
+
+rule scripted:
+    output: "{kind}.scripted"
+    script: "scripts/{wildcards.kind}.py"
 
 rule scatter:
     output: scatter.split("parts/{scatteritem}.txt")
@@ -155,6 +160,7 @@ def prepare(project: Project) -> Project:
     project.write("outside/deep/two", "2\n")
     project.write(f"input {ODD}", "odd\n")
     project.write("updated.txt", "old\n")
+    project.write("scripts/one.py", "open(snakemake.output[0], 'w').write('scripted')\n")
     return project
 
 
@@ -269,7 +275,14 @@ def test_each_output_on_disk_has_its_checksum(
             assert entity["yprov4wms:sha256"] == sha256(path), path
             assert value(entity["yprov4wms:size"]) == path.stat().st_size
     outputs = set(contents(both[0].folder)) - {"Snakefile", "mod/Snakefile", "config.yaml"}
-    inputs = {"target.txt", "link.txt", "outside/one", "outside/deep/two", f"input {ODD}"}
+    inputs = {
+        "scripts/one.py",
+        "target.txt",
+        "link.txt",
+        "outside/one",
+        "outside/deep/two",
+        f"input {ODD}",
+    }
     assert present == outputs - inputs
 
 
@@ -342,6 +355,15 @@ def test_rules_of_a_module_tell_their_own_file(
         assert step["yprov4wms:source"] == str(both[0].folder / "mod/Snakefile")
     assert document.used(document.attempt_id("longer")) == {"gathered.txt"}
     assert {"Snakefile", "mod/Snakefile", "config.yaml"} < document.used("run:workflow_run")
+
+
+def test_a_script_with_wildcards_in_its_name_is_told_by_each_job(
+    document: Document, both: tuple[Project, Project]
+) -> None:
+    (scripted,) = document.attempts("scripted")
+    assert scripted["yprov4wms:script"] == "scripts/one.py"
+    assert scripted["yprov4wms:script_sha256"] == sha256(both[0].folder / "scripts/one.py")
+    assert "yprov4wms:script" not in document.section("entity")["run:step_scripted"]
 
 
 def test_each_repeat_of_a_benchmark_is_metered(document: Document) -> None:

@@ -26,15 +26,17 @@ Document = dict[str, Any]
 RUN_ID = "0198f3a0-0000-7000-8000-000000000001"
 
 
-def at(microsecond: int) -> str:
-    return f"2026-03-01T10:{microsecond // 10**6:02}:{microsecond % 10**6 / 10**4:09.6f}+00:00"
+def at(second: int) -> str:
+    return (
+        f"2026-03-01T{10 + second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.000000+00:00"
+    )
 
 
-def lines_of(told: Iterable[e.Event], run: str = RUN_ID, step: int = 1) -> list[bytes]:
-    """A journal of these events, ``step`` times ten milliseconds apart."""
+def lines_of(told: Iterable[e.Event], run: str = RUN_ID) -> list[bytes]:
+    """A journal of these events, a second apart."""
     lines = []
     for number, event in enumerate(told, 1):
-        event.v, event.time, event.writer, event.seq = 1, at(number * step), "w", number
+        event.v, event.time, event.writer, event.seq = 1, at(number), "w", number
         event.run = run
         lines.append(msgspec.json.encode(event) + b"\n")
     return lines
@@ -247,7 +249,7 @@ def _attempt(
     for kind in draw(
         st.lists(st.sampled_from(["own", "open", "gone", "junk", "other"]), max_size=2)
     ):
-        child = f"0198f3a0-0000-7000-8000-{len(children):012}"
+        child = f"0198f3a1-0000-7000-8000-{len(children):012}"
         shared = [f for f in (inputs or []) if f.type is FileType.FILE]
         shared_out = [f for f in (outputs or []) if f.type is FileType.FILE]
         content = ml_run(child, shared, shared_out, kind != "open")
@@ -321,18 +323,18 @@ def runs(draw: st.DrawFn) -> Told:
             attributes=draw(_mappings),
         )
     ]
-    for step in steps:
-        if draw(st.booleans()):
-            told.append(
-                e.StepDeclared(
-                    step=step,
-                    code=draw(st.none() | _names),
-                    script=draw(st.none() | _files(missing=False)),
-                    software=draw(st.none() | st.lists(_software, max_size=2)),
-                    depends_on=draw(st.none() | st.lists(st.sampled_from(steps), max_size=2)),
-                    attributes=draw(_mappings),
-                )
-            )
+    told += [
+        e.StepDeclared(
+            step=step,
+            code=draw(st.none() | _names),
+            script=draw(st.none() | _files(missing=False)),
+            software=draw(st.none() | st.lists(_software, max_size=2)),
+            depends_on=draw(st.none() | st.lists(st.sampled_from(steps), max_size=2)),
+            attributes=draw(_mappings),
+        )
+        for step in steps
+        if draw(st.booleans())
+    ]
     for index, task in enumerate(names):
         if draw(st.integers(0, 9)):
             told.append(

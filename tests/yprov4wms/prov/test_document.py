@@ -78,6 +78,10 @@ def assert_all_is_read(written: Document, read: Any) -> None:
     assert bundles == set(written.get("bundle", {}))
 
 
+def _count(value: Any) -> int:
+    return len(set(map(str, value))) if isinstance(value, list) else 1
+
+
 _SECTIONS = {
     "Entity": "entity",
     "Activity": "activity",
@@ -131,13 +135,11 @@ def test_dependencies_are_those_of_the_step_graph(told: Told) -> None:
         for after, before in related(document, section, "depends-on")
         if after in nodes
     }
+    # A container that also depends on its member is one edge of the graph: that of the nesting.
+    found -= {(task.id, task.parent) for task in run.tasks.values()}
     graph = StepGraph.of(run).tasks()
     known = {task_key(task): task for task in run.tasks}
-    assert found == {
-        (known[one], known[two])
-        for one, two, link in graph.edges(data="link")
-        if link == "depends-on" and one in known
-    }
+    assert found == {(known[one], known[two]) for one, two in graph.edges() if one in known}
 
 
 @patient

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Callable, Iterator
+from posixpath import normpath
 from typing import BinaryIO, cast
 
 from yprov4wms.events import ChildAttached
@@ -31,10 +33,20 @@ def export(
     OSError where ``output`` cannot be written.
     """
     run = replay(folder)
-    writer = build(run, folder, nest, progress)
-    target = output or folder.document
-    write_atomically(target, lambda file: write_document(writer, file, target))
+    write(run, folder, output or folder.document, nest, progress)
     return run
+
+
+def write(
+    run: Run | MLRun,
+    folder: RunFolder,
+    target: str,
+    nest: str,
+    progress: Progress = lambda done: None,
+) -> None:
+    """As `export`, for the run of ``folder`` that was read already."""
+    writer = build(run, folder, nest, progress)
+    write_atomically(target, lambda file: write_document(writer, file, target))
 
 
 def build(
@@ -47,26 +59,33 @@ def build(
     contents = {child.child: content for found in late.values() for child, content in found}
     extra = {key: [child for child, _ in found] for key, found in late.items()}
 
-    def read_child(child: ChildAttached) -> bytes | None:
+    def read_child(child: ChildAttached) -> bytes:
         return contents.get(child.child) or _kept(folder, child)
 
     return WorkflowDocument(run, read_child, nest, extra, progress).build()
 
 
 def children(run: Run, folder: RunFolder) -> Iterator[tuple[ChildAttached, bytes | None]]:
-    """The run's child runs with their documents; None for one that is gone."""
+    """The run's child runs with their documents; None for one that cannot be read."""
     late = collect.late_children(folder, run)
     for attempt in run.attempts():
         for child in attempt.child_runs:
-            yield child, _kept(folder, child)
+            try:
+                yield child, _kept(folder, child)
+            except (OSError, ValueError):
+                yield child, None
         yield from late.get((attempt.task, attempt.number), ())
 
 
-def _kept(folder: RunFolder, child: ChildAttached) -> bytes | None:
-    try:
-        return folder.read(child.document.path)
-    except FileNotFoundError:
-        return None
+def _kept(folder: RunFolder, child: ChildAttached) -> bytes:
+    """The copy of a child's document; raises OSError or ValueError where it is not that."""
+    path, sha256 = normpath(child.document.path), child.document.sha256
+    if path.startswith(("/", "../")):
+        raise ValueError("its path leads out of the run")
+    content = folder.read(path)
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError("the document in the store is not the one that was collected")
+    return content
 
 
 def write_document(writer: ProvJsonWriter, file: BinaryIO, name: str) -> None:

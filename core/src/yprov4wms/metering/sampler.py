@@ -10,6 +10,7 @@ import itertools
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 
 #: A first sample comes this long after the start, so that a short job costs none.
 FIRST = 0.02
@@ -23,14 +24,14 @@ _SLACK = 0.02
 _LINGER = 1.0
 
 
-class Sampled:
+class Sampled(ABC):
     """Something to sample. ``due`` is the sampler's note of when."""
 
     due: float | None = None
 
+    @abstractmethod
     def sample(self) -> float | None:
         """Take one sample; give the seconds until the next, or None to be left alone."""
-        raise NotImplementedError
 
 
 class Sampler:

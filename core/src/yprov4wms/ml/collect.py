@@ -36,20 +36,29 @@ def late_children(
             if attempt.ended_line is not None:
                 continue
             known = {child.child for child in attempt.child_runs}
-            for child, content in _found(folder, attempt.task, attempt.number):
-                if child.child not in known:
-                    digest = hashlib.sha256(content).hexdigest()
-                    child.document.sha256 = digest
-                    late.setdefault((attempt.task, attempt.number), []).append((child, content))
+            try:
+                for child, content in _found(folder, attempt.task, attempt.number):
+                    if child.child not in known:
+                        digest = hashlib.sha256(content).hexdigest()
+                        child.document.sha256 = digest
+                        found = late.setdefault((attempt.task, attempt.number), [])
+                        found.append((child, content))
+            except OSError as error:
+                run.problems.append(f"an ML run of task {attempt.task}: {error}")
     return late
 
 
 def _found(folder: RunFolder, task: str, attempt: int) -> Iterator[tuple[ChildAttached, bytes]]:
+    """Raises OSError, in the end, where one of them cannot be read."""
+    failure: OSError | None = None
     for sub in folder.subfolders(folder.ml_runs(task, attempt)):
         try:
             run = replay(sub)
         except StoreError:
             continue  # a folder made by a process that was killed before its first event
+        except OSError as error:
+            failure = error
+            continue
         if not isinstance(run, MLRun):
             continue
         spool = io.BytesIO()
@@ -68,3 +77,5 @@ def _found(folder: RunFolder, task: str, attempt: int) -> Iterator[tuple[ChildAt
             ),
             content,
         )
+    if failure is not None:
+        raise failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from yprov4wms.events import File, MLArtifact, MLDataset, MLMetricDeclared, MLModel
+from yprov4wms.journal import spool_folder
 from yprov4wms.ml.metrics import Summary, summarise
 from yprov4wms.prov import attributes as attrs
 from yprov4wms.prov.attempts import seconds
@@ -48,6 +49,7 @@ class _Document:
         self._contexts: dict[str, str] = {}
         self._written: set[str] = set()
         self._generated: set[str] = set()
+        self._versions: dict[str, set[tuple[str, str | None]]] = {}
 
     def build(self) -> ProvJsonWriter:
         self._root()
@@ -146,7 +148,7 @@ class _Document:
             self._writer.relation("used", self._context(context), identifier)
 
     def _metric(self, metric: MLMetricDeclared) -> None:
-        identifier = f"{ML}:{_named('metric', metric.context, metric.name, metric.source)}"
+        name = _named("metric", metric.context, metric.name, metric.source)
         values: dict[str, Any] = {
             "prov:label": metric.name,
             "prov:type": Type.METRIC,
@@ -164,17 +166,31 @@ class _Document:
                 "yprov4wms:min": summary.min,
                 "yprov4wms:max": summary.max,
             }
-        if self._once(identifier, attributes(values)):
+        identifier = self._logged(name, attributes(values))
+        if identifier is not None:
             self._writer.relation("wasGeneratedBy", identifier, self._context(metric.context))
 
     def _summary(self, path: str) -> Summary | None:
         try:
-            return summarise(self._folder.read(path).splitlines(keepends=True))
-        except FileNotFoundError:
+            content = self._folder.read(path)
+        except (OSError, ValueError):
+            spooled = self._spooled(path)
+            if spooled is None:
+                return None
+            content = spooled
+        return summarise(content.splitlines(keepends=True))
+
+    def _spooled(self, path: str) -> bytes | None:
+        """A series that its writer, killed or still alive, has not sent to a remote store."""
+        if not self._folder.remote:
+            return None
+        folder, _, name = f"{self._folder.location}/{path}".rpartition("/")
+        try:
+            return (spool_folder(folder) / name).read_bytes()
+        except OSError:
             return None
 
     def _dataset(self, dataset: MLDataset) -> None:
-        identifier = f"{ML}:{_named('dataset', dataset.context, dataset.name)}"
         values = {
             "prov:label": dataset.name,
             "prov:type": Type.DATASET,
@@ -184,11 +200,13 @@ class _Document:
             "yprov4wms:content_sha256": dataset.sha256,
             **attrs.keyed("attribute", dataset.attributes),
         }
-        if not self._once(identifier, attributes(values)):
+        file = self._file(dataset.file) if dataset.file is not None else None
+        name = _named("dataset", dataset.context, dataset.name)
+        identifier = self._logged(name, attributes(values), file)
+        if identifier is None:
             return
         self._involve(identifier, dataset.context, dataset.input, dataset.time)
-        if dataset.file is not None:
-            file = self._file(dataset.file)
+        if file is not None:
             self._involve(file, dataset.context, dataset.input, dataset.time)
             if dataset.input:
                 self._writer.relation("wasDerivedFrom", identifier, file)
@@ -196,7 +214,6 @@ class _Document:
                 self._writer.relation("wasDerivedFrom", file, identifier)
 
     def _model(self, model: MLModel) -> None:
-        identifier = f"{ML}:{_named('model', model.context, model.name)}"
         values = {
             "prov:label": model.name,
             "prov:type": Type.MODEL,
@@ -205,11 +222,13 @@ class _Document:
             "yprov4wms:parameters": model.parameters,
             **attrs.keyed("attribute", model.attributes),
         }
-        if not self._once(identifier, attributes(values)):
+        file = self._file(model.file) if model.file is not None else None
+        name = _named("model", model.context, model.name)
+        identifier = self._logged(name, attributes(values), file)
+        if identifier is None:
             return
         self._involve(identifier, model.context, False, model.time)
-        if model.file is not None:
-            file = self._file(model.file)
+        if file is not None:
             self._involve(file, model.context, False, model.time)
             self._writer.relation("wasDerivedFrom", file, identifier)
 
@@ -233,6 +252,20 @@ class _Document:
         more = f',"yprov4wms:artifact":{literal(name)}' if name else ""
         self._once(identifier, file_attributes(file, file.path) + more)
         return identifier
+
+    def _logged(self, name: str, body: str, file: str | None = None) -> str | None:
+        """Write what was logged under a name; None if the same was before.
+
+        What is logged again and differs, as a model is at each checkpoint, is another entity.
+        """
+        known = self._versions.setdefault(name, set())
+        if (body, file) in known:
+            return None
+        known.add((body, file))
+        if len(known) > 1:
+            name += "-" + hashed_name("", str(len(known)), name)[-8:]
+        self._writer.element("entity", f"{ML}:{name}", body)
+        return f"{ML}:{name}"
 
     def _once(self, identifier: str, body: str) -> bool:
         if identifier in self._written:

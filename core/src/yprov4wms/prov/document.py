@@ -31,6 +31,8 @@ PERSON = f"{RUN}:person"
 
 _DEPENDS_ON = f'"yprov4wms:link":"{Link.DEPENDS_ON}"'
 
+#: Gives the bytes of a child's document, None where it is gone; raises OSError or ValueError,
+#: whose text says why it cannot be had.
 ChildReader = Callable[[ChildAttached], bytes | None]
 Progress = Callable[[int], None]
 
@@ -57,8 +59,8 @@ def _node(task: Task) -> str:
 class WorkflowDocument:
     """Writes one run's records.
 
-    read_child gives the bytes of a child's document, or None where it is gone; nest is
-    ``flatten``, ``bundle`` or ``link``; progress is told the number of tasks done now and then.
+    nest is ``flatten``, ``bundle`` or ``link``; progress is told the number of tasks done now
+    and then.
     """
 
     def __init__(
@@ -289,7 +291,7 @@ class WorkflowDocument:
                     for path, inner_file in self._files.parts(file)
                 }
                 for child in {child.child: child for child in children}.values():
-                    content = self._read_child(child)
+                    content = self._content(child)
                     made = self._nesting.child(child, content, identifier, agent, uses, makes)
                     inner |= made
                     # What one child made, the next one cannot make again.
@@ -297,6 +299,19 @@ class WorkflowDocument:
             if outputs:
                 self._generations(identifier, outputs, times[1], inner)
             previous = identifier
+
+    def _content(self, child: ChildAttached) -> bytes | str:
+        """A child's document, or why it cannot be had."""
+        gone = "the document is gone from the store"
+        try:
+            content = self._read_child(child)
+        except FileNotFoundError:
+            return gone
+        except OSError as error:
+            return f"the document cannot be read: {error.strerror or error}"
+        except ValueError as error:
+            return str(error)
+        return gone if content is None else content
 
     def _relations(self, identifier: str, task: Task, previous: str | None) -> None:
         writer = self._writer
@@ -329,9 +344,8 @@ class WorkflowDocument:
             left = self._members[id(maker)] = set()
             end = maker.end
             for file in (end.outputs if end else None) or ():
-                file = self._files.resolved(file)
-                left.add(file.path)
-                left.update(f"{file.path}/{member.path}" for member in file.members or ())
+                if file.type is not FileType.MISSING:
+                    left.update(path for path, _ in self._files.parts(file))
         return path in left
 
     def _container(self, task: Task) -> Task | None:

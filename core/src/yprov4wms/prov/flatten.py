@@ -87,7 +87,11 @@ class Child:
         """The child's file entities that are versions of the attempt's own files."""
         found: dict[str, str] = {}
         taken: set[str] = set()
-        for identifier, values in self.records.elements["entity"].items():
+        entities = self.records.elements["entity"]
+        # What it wrote to a path last is what the attempt left there.
+        made = [identifier for identifier in reversed(entities) if identifier in self.generated]
+        for identifier in (*made, *(name for name in entities if name not in self.generated)):
+            values = entities[identifier]
             path = values.get("yprov4wms:path")
             if not isinstance(path, str):
                 continue

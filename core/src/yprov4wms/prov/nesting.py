@@ -38,7 +38,7 @@ class Nesting:
     def child(
         self,
         child: ChildAttached,
-        content: bytes | None,
+        content: bytes | str,
         attempt: str,
         agent: str,
         uses: Versions,
@@ -46,15 +46,15 @@ class Nesting:
     ) -> set[str]:
         """Write one child of the activity ``attempt``; ``agent`` answers for both.
 
-        uses, makes: the file versions of the attempt. Returns those that the child made.
-        A document that is gone (None), or that cannot stand in this one as it should, is
-        linked, and the reason stands there.
+        content: of the child's document, or a text that says why there is none. uses, makes:
+        the file versions of the attempt. Returns those that the child made. A document that
+        cannot be had, or cannot stand in this one as it should, is linked with the reason.
         """
         self._count += 1
         document = f"{RUN}:{hashed_name('document', attempt, child.child)}"
         records, note = _NOTHING, None
-        if content is None:
-            note = "the document is gone from the store"
+        if isinstance(content, str):
+            note = content
         else:
             try:
                 records = foreign.read(content)
@@ -64,7 +64,7 @@ class Nesting:
         one = Child(records, child, prefix, namespace, self._directory, self._login)
         shared = one.shared(uses, makes)
         flat = None
-        if self._mode == "bundle" and content is not None and note is None:
+        if self._mode == "bundle" and isinstance(content, bytes) and note is None:
             note = self._bundle(document, child, content, records)
         elif self._mode == "flatten" and one.roots:
             flat = Flattened(one, document, attempt, agent, shared)
