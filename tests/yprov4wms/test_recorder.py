@@ -425,7 +425,7 @@ def test_a_store_that_cannot_be_made_costs_one_warning(
     assert (tmp_path / "file").read_text() == "kept"
 
 
-@pytest.mark.parametrize("store", ["unknown://x/y", "s3://\0/x", "/dev/null/x", "\0"])
+@pytest.mark.parametrize("store", ["unknown://x/y", "unknown://\0/x", "/dev/null/x", "\0"])
 def test_a_store_that_is_nonsense_costs_one_warning(
     record: Callable[..., Recording], tmp_path: Path, store: str
 ) -> None:

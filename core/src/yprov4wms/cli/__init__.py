@@ -35,14 +35,16 @@ for module in (runs, show, export, validate, doctor):
 def main() -> None:
     """Entry point: any error is one line on stderr."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # Outside its standalone mode click returns the status that a command exits with.
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.Abort:
         _fail("interrupted", 130)
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
-        hint = f" (see: {context.command_path} --help)" if context else ""
+        usage = isinstance(error, click.UsageError)
+        path = context.command_path if context else "yprov4wms"
+        hint = f" (see: {path} --help)" if usage else ""
         _fail(error.format_message() + hint)
     except BrokenPipeError:
         sys.stderr.close()

@@ -31,15 +31,16 @@ def command(store: str) -> None:
         console.print(f"no runs in {found.location}", markup=False)
         return
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("run", "started", "status", "workflow", "engine"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("run", no_wrap=True, min_width=36)
+    for column in ("started", "status", "workflow", "engine"):
+        table.add_column(column)
     table.add_column("tasks", justify="right")
     table.add_column("failed", justify="right")
     for name in style.progress(names, "reading runs"):
         try:
             run = replay(found.run(name))
         except StoreError as error:
-            table.add_row(name, "", Text("damaged", "red"), Text(str(error)))
+            table.add_row(name, "", Text("damaged", "red"), Text(style.plain(str(error))))
             continue
         table.add_row(name, *_cells(run))
     console.print(table)
@@ -48,9 +49,16 @@ def command(store: str) -> None:
 def _cells(run: Run | MLRun) -> list[str | Text]:
     started, status = style.local_time(run.start.time), style.status(run.status)
     if isinstance(run, MLRun):
-        return [started, status, Text(run.start.experiment), "ML run", "", ""]
+        return [started, status, Text(style.plain(run.start.experiment)), "ML run", "", ""]
     statuses = run.statuses().values()
     failed = sum(1 for one in statuses if one == "failed")
     engine = run.start.engine.name
     tasks, failures = str(len(run.tasks)), str(failed or "")
-    return [started, status, Text(run.start.workflow), Text(engine), tasks, failures]
+    return [
+        started,
+        status,
+        Text(style.plain(run.start.workflow)),
+        Text(style.plain(engine)),
+        tasks,
+        failures,
+    ]

@@ -65,9 +65,12 @@ def _workflow(console: Console, run: Run, folder: RunFolder, everything: bool) -
     _children(console, run, folder, everything)
     for row in rows:
         if row.error and row.status is Status.FAILED:
-            console.print(Text(f"{row.label}:", "bold red"), Text(_shortened(row.error)))
+            console.print(
+                Text(f"{row.label}:", "bold red"), Text(_shortened(style.plain(row.error)))
+            )
     for failure in run.failures:
-        console.print(Text(f"the recorder failed: {failure.where}: {failure.error}", "yellow"))
+        told = style.plain(f"the recorder failed: {failure.where}: {failure.error}")
+        console.print(Text(told, "yellow"))
     _footer(console, folder)
 
 
@@ -90,14 +93,18 @@ def _head(console: Console, run: Run, statuses: dict[str, Status], folder: RunFo
     ]
     counts = Counter(str(status) for status in statuses.values())
     lines.append(("tasks", ", ".join(f"{n} {s}" for s, n in sorted(counts.items())) or "none"))
-    console.print(Text(start.workflow, "bold"))
+    console.print(Text(style.plain(start.workflow), "bold"))
     _pairs(console, lines)
 
 
 def _pairs(console: Console, lines: list[tuple[str, Any]]) -> None:
     for name, value in lines:
         if value:
-            console.print(Text.assemble(f"  {name:<12}", value))
+            console.print(Text.assemble(f"  {name:<12}", _clean(value)))
+
+
+def _clean(value: str | Text) -> str | Text:
+    return style.plain(value) if isinstance(value, str) else value
 
 
 def _liveness(run: Run) -> Text:
@@ -124,7 +131,7 @@ class _Row:
     def __init__(self, task: Task, status: Status) -> None:
         self.task = task
         self.status = status
-        self.label = task.name
+        self.label = style.plain(task.name)
         self.seconds: float | None = None
         self.cpu: float | None = None
         self.memory: float | None = None
@@ -251,13 +258,8 @@ def _children(console: Console, run: Run, folder: RunFolder, everything: bool) -
         name, status, params, metrics = _summary(content)
         if not child.complete:
             status = f"{status} (no end was recorded)"
-        table.add_row(
-            Text(name or child.child),
-            Text(labels.get(child.task) or child.task),
-            Text(status),
-            Text(params),
-            Text(metrics),
-        )
+        cells = (name or child.child, labels.get(child.task) or child.task, status, params, metrics)
+        table.add_row(*(Text(style.plain(cell)) for cell in cells))
     console.print(table)
     if len(found) > len(shown):
         console.print(f"{len(found) - len(shown)} more child runs (--all)")
@@ -300,7 +302,7 @@ def _listed(entities: list[dict[str, Any]], kind: str, attribute: str) -> str:
 
 def _ml_run(console: Console, run: MLRun, folder: RunFolder) -> None:
     start, end = run.start, run.end
-    console.print(Text(start.name or start.experiment, "bold"))
+    console.print(Text(style.plain(start.name or start.experiment), "bold"))
     lines: list[tuple[str, Any]] = [
         ("run", run.id),
         ("experiment", start.experiment),

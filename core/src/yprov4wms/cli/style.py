@@ -34,6 +34,11 @@ def console() -> Console:
     return found
 
 
+def plain(text: str) -> str:
+    """Text without control characters: what a workflow names must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def status(value: Status) -> Text:
     return Text(str(value), _COLOURS.get(value, ""))
 
