@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yprov4wms import events
-from yprov4wms.events import File, Software, Status
+from yprov4wms.events import File, FileType, Software, Status
 from yprov4wms.replay import fold, replay
 from yprov4wms.run import MLRun, Run
 from yprov4wms.store import RunFolder, StoreError
@@ -214,3 +214,30 @@ def test_one_sound_journal_read_in_one_pass_is_the_same_run(
     expected = fold([("host-1-a.jsonl", written)])
     assert facts(found) == facts(expected)
     assert found.problems == expected.problems
+
+
+def test_a_maker_of_directories_is_known_also_when_its_directory_was_replaced() -> None:
+    """What its record does not list inside must not be taken for its own."""
+    folder = File(path="d", type=FileType.DIRECTORY)
+    run = fold(
+        [
+            (
+                "j",
+                lines(
+                    started(),
+                    events.TaskEnded(
+                        task="a", attempt=1, status=Status.COMPLETED, outputs=[folder]
+                    ),
+                    events.TaskStarted(task="b", attempt=1, inputs=[File(path="d/x")]),
+                    events.TaskEnded(
+                        task="c", attempt=1, status=Status.COMPLETED, outputs=[folder]
+                    ),
+                ),
+            )
+        ]
+    )
+    assert isinstance(run, Run)
+    assert run.directory_makers == {("a", 1), ("c", 1)}
+    (source,) = run.tasks["b"].attempts[0].sources or [None]
+    assert source is not None
+    assert source.task == "a"

@@ -259,6 +259,7 @@ def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:
             run.made[file.path] = attempt
             if file.type is FileType.DIRECTORY:
                 run.directories[file.path] = attempt
+                run.directory_makers.add((attempt.task, attempt.number))
 
 
 def _maker(run: Run, path: str) -> Attempt | None:

@@ -133,6 +133,8 @@ class Run(msgspec.Struct):
     made: dict[str, Attempt] = {}
     #: The same of directories alone.
     directories: dict[str, Attempt] = {}
+    #: Tasks and numbers of the attempts that made directories, also such as were replaced.
+    directory_makers: set[tuple[str, int]] = set()
     #: sha256 (or why there is none) by what the file was: (path, size, mtime in ns).
     checksums: dict[tuple[str, int | None, int | None], events.File] = {}
     problems: list[str] = []

@@ -81,7 +81,6 @@ class WorkflowDocument:
         self._statuses = run.statuses()
         self._software: set[str] = set()
         self._steps: dict[str, str] = {}
-        self._directory_makers = {id(attempt) for attempt in run.directories.values()}
         self._members: dict[int, set[str]] = {}
         intensity = run.start.carbon_intensity
         self._intensity = intensity.value if intensity else None
@@ -337,7 +336,7 @@ class WorkflowDocument:
 
     def _left(self, maker: Attempt, path: str) -> bool:
         """Whether the record has what lies at ``path`` among what ``maker`` left."""
-        if id(maker) not in self._directory_makers:
+        if (maker.task, maker.number) not in self._run.directory_makers:
             return True
         left = self._members.get(id(maker))
         if left is None:
@@ -385,9 +384,13 @@ class WorkflowDocument:
             uses[file.path] = (entity, file)
             for path, member in self._files.parts(file)[1:]:
                 if source is None:
-                    uses[path] = (self._files.outside(member), member)
-                elif self._left(source, path):
-                    uses[path] = (self._files.made(attempt_id(source), path), member)
+                    part = self._files.outside(member)
+                    there = self._files.is_outside(part)
+                else:
+                    part = self._files.made(attempt_id(source), path)
+                    there = self._left(source, path)
+                if there:
+                    uses[path] = (part, member)
         return uses
 
     def _generations(

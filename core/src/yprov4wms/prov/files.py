@@ -86,9 +86,16 @@ class Files:
                 self._writer.relation("hadMember", identifier, self.write_outside(member))
         return identifier
 
+    def is_outside(self, identifier: str) -> bool:
+        """Whether a file from outside was written under this identifier."""
+        return identifier in self._outside
+
     def outside(self, file: File) -> str:
         """Identifier of a file from outside: by path and checksum, else by size and time."""
         version = file.sha256 or f"{file.size} {file.mtime_ns}"
+        if file.sha256 is None and file.members:
+            # A directory's own time tells nothing of what lies deeper in it.
+            version += "".join(f" {m.path} {m.size} {m.mtime_ns}" for m in file.members)
         return f"{self._prefix}:{hashed_name('file', 'outside', version, file.path)}"
 
     def _write(self, identifier: str, file: File) -> None:

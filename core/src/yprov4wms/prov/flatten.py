@@ -199,7 +199,7 @@ class Flattened:
         if start is not None and end is not None and end < start:
             found["yprov4wms:prov_endTime"] = found.pop("prov:endTime")
         found.setdefault("prov:label", string(original))
-        if is_run:
+        if is_run and "yprov4wfs:level" not in found:
             found.setdefault("prov:type", string(Type.ML_RUN.value))
             found["yprov4wfs:level"] = string(Level.ML_RUN.value)
         found.setdefault("prov:type", string(_TYPES[section]))

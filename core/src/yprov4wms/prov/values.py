@@ -13,6 +13,7 @@ import msgspec
 
 _encode = msgspec.json.Encoder().encode
 _SAFE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(?<!\.)")
+_LONGEST = 80
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -78,8 +79,10 @@ def local_name(text: str) -> str:
     """
     if _SAFE.fullmatch(text):
         return text
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    body = _UNSAFE.sub("_", text)[:80]
+    # What is cut is told apart by the hash alone.
+    size = 4 if len(text) <= _LONGEST else 8
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+    body = _UNSAFE.sub("_", text)[:_LONGEST]
     if not re.match("[A-Za-z_]", body):
         body = "_" + body
     return f"{body}-{digest}"
