@@ -243,9 +243,6 @@ def test_what_only_the_node_knows_is_left_out(remote: tuple[Project, Document]) 
     assert local["yprov4wms:cpu_time_method"] == "wait4"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="yprov4wms.ml looks in the environment, which threads have in common"
-)
 def test_an_ml_run_in_a_thread_of_snakemakes_is_nested(remote: tuple[Project, Document]) -> None:
     """Beside a remote executor Snakemake runs ``run:`` of local rules in its own process."""
     project, document = remote

@@ -154,7 +154,9 @@ def test_store_and_export_never_leave_the_journal_alone(
     project, done, _ = way
     (run,) = project.runs()
     assert not (run / "prov.json").exists()
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("yprov:"))
+    lines = [line for line in done.stderr.splitlines() if line.startswith("yprov:")]
+    assert len(lines) == 1, done.stderr
+    (line,) = lines
     assert line.startswith(f"yprov: recorded run {run.name}; look at it: yprov4wms show")
     command = shlex.split(line.partition("look at it: ")[2])
     shown = project.yprov4wms(*command[1:])

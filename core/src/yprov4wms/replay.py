@@ -239,6 +239,10 @@ def _started(run: Run, event: events.TaskStarted, line: bytes) -> None:
         attempt.started_line = line
         if event.inputs:
             attempt.sources = [_maker(run, file.path) for file in event.inputs]
+            for file, source in zip(event.inputs, attempt.sources, strict=True):
+                if source is None and file.sha256 is not None:
+                    # Who looked at the same version without reading it learns its checksum.
+                    run.checksums.setdefault((file.path, file.size, file.mtime_ns), file)
 
 
 def _submitted(run: Run, event: events.TaskSubmitted, line: bytes) -> None:

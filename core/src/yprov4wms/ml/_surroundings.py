@@ -34,7 +34,10 @@ def settings() -> tuple[Settings, list[Exception]]:
 
 def parent() -> dict[str, Any] | None:
     """The task attempt around this process, where all that names it is there."""
-    read = os.environ.get
+    # In a thread of an engine's own process the variables are those of the thread's task.
+    metering = sys.modules.get("yprov4wms.metering.task")
+    meter = metering.current() if metering is not None else None
+    read = (os.environ if meter is None else {**os.environ, **meter.env}).get
     run, task, store = read("YPROV_RUN_ID"), read("YPROV_TASK_ID"), read("YPROV_STORE")
     attempt = read("YPROV_ATTEMPT", "")
     if run and task and store and attempt.isdecimal():
