@@ -250,7 +250,7 @@ def test_a_child_without_an_end_says_so() -> None:
         (b'{"entity":[]}', "section entity is no object"),
         (b'{"used":1}', "section used is no object"),
         (b'{"prefix":null}', "section prefix is no object"),
-        (b'{"a":' * 3000 + b"1" + b"}" * 3000, "not a PROV-JSON document"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "not a PROV-JSON document"),
     ],
 )
 def test_what_is_no_document_is_linked_with_a_note_and_the_export_goes_on(
@@ -284,6 +284,34 @@ def test_a_document_that_cannot_be_read_is_linked_with_the_reason(
     content = text_of(writer)
     assert check(content) == []
     assert said in str(note(json.loads(content)))
+
+
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("depth", [900, 960, 970, 980, 985, 990, 995, 9000])
+def test_values_as_deep_as_can_be_read_do_no_harm(nest: str, depth: int) -> None:
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    head = b'{"prefix":{"x":"http://x/"},"activity":{"x:run":{}},"entity":{"x:e":{"x:deep":'
+    nested(head + deep + b"}}}", nest)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"a": {}},
+        {"entity": {"x:e": {"prov:label": None}}},
+        {"used": {"_:u": {"prov:entity": "x:e"}}},
+    ],
+    ids=str,
+)
+def test_a_damaged_document_of_our_own_dialect_is_linked_where_a_bundle_is_asked_for(
+    damage: dict[str, Any],
+) -> None:
+    content = json.loads(ml_run(CHILD))
+    for section, records in damage.items():
+        content[section] = {**content.get(section, {}), **records}
+    found = nested(content, "bundle")
+    assert "not put in a bundle" in str(note(found))
+    assert "bundle" not in found
 
 
 # -- any dialect ---------------------------------------------------------------------------

@@ -116,7 +116,10 @@ def _single_value(found: object, qualified: Callable[[str], str]) -> str | None:
     if found is None:
         return None
     if not isinstance(found, dict) or "$" not in found:
-        return literal(found)
+        try:
+            return literal(found)
+        except RecursionError:  # as deep as what could just be read
+            return None
     legal = _literal(found, qualified)
     if legal is not None and not any(literals.faults(legal, lambda name: None)):
         return _json(legal).decode()

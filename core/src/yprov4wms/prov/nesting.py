@@ -68,9 +68,7 @@ class Nesting:
             note = self._bundle(document, child, content, records)
         elif self._mode == "flatten" and one.roots:
             flat = Flattened(one, document, attempt, agent, shared)
-            refusal = None
-            if child.type != OWN_DIALECT:
-                refusal = _refusal(flat, document, attempt, agent, uses, makes)
+            refusal = _refusal(flat, document, attempt, agent, uses, makes)
             if refusal is not None:
                 flat, note = None, f"not flattened: {refusal}"
             elif records.bundles:
@@ -117,13 +115,12 @@ class Nesting:
             return "not put in a bundle: it has bundles itself"
         if records.prefixes.get(RUN, self._writer.prefixes[RUN]) != self._writer.prefixes[RUN]:
             return f"not put in a bundle: it has another prefix {RUN}, which names the bundle"
-        if child.type != OWN_DIALECT:
-            from yprov4wms.prov.rules import check
+        from yprov4wms.prov.rules import check
 
-            problems = check(content)
-            if problems:
-                first = problems[0]
-                return f"not put in a bundle: {first.where}: {first.message}"
+        problems = check(content)
+        if problems:
+            first = problems[0]
+            return f"not put in a bundle: {first.where}: {first.message}"
         self._writer.bundle(identifier, content)
         return None
 
@@ -174,7 +171,7 @@ class Nesting:
 def _refusal(
     flat: Flattened, document: str, attempt: str, agent: str, uses: Versions, makes: Versions
 ) -> str | None:
-    """Why a flattened document of another dialect would break the rules, if it would.
+    """Why a flattened document would break the rules, if it would.
 
     It is looked at in the smallest run that it can stand in.
     """
