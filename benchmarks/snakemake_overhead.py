@@ -4,7 +4,9 @@
 
 One-line jobs, greedy scheduler. Plain and recorded runs alternate. "Hooks and threads" is the
 CPU time of Snakemake's main and worker threads inside our hooks (outermost call each, measured
-by the thread's own CPU clock) and of our background threads; the final export stands apart.
+by the thread's own CPU clock), of our imports and of our background threads; the final export,
+with its imports, stands apart. All modules have their bytecode, as pip installs them: the first
+run of each kind is not counted.
 "Whole process" is the difference of the two processes' CPU, children included.
 """
 
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -55,10 +56,11 @@ if recorded:
     import snakemake.cli, snakemake.executors.local, snakemake.workflow
     start = time.thread_time()
     from snakemake_executor_plugin_yprov import capture, session
-    from yprov4wms import identity
-    from yprov4wms.export import document
-    from yprov4wms.metering import process, sampler, task
+    from yprov4wms.metering import process, task
     spent["hooks"] += time.thread_time() - start
+    start = time.thread_time()
+    from yprov4wms.export import document
+    spent["export"] += time.thread_time() - start
     S = session.Session
     for name in ("selected", "environment", "submitted", "reported", "succeeded", "failed",
                  "_start", "_find"):
@@ -108,8 +110,15 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def run(folder: Path, jobs: int, recorded: bool) -> tuple[float, float, dict[str, float]]:
-    """CPU seconds of Snakemake alone, with its children, and what the driver counted."""
+def run(jobs: int, recorded: bool, bytecode: str) -> tuple[float, dict[str, float]]:
+    """CPU seconds of Snakemake and its children, and of them what the driver counted."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return run_in(Path(scratch), jobs, recorded, bytecode)
+
+
+def run_in(
+    folder: Path, jobs: int, recorded: bool, bytecode: str
+) -> tuple[float, dict[str, float]]:
     (folder / "Snakefile").write_text(SNAKEFILE.format(jobs=jobs))
     driver = folder / "driver.py"
     driver.write_text(DRIVER)
@@ -126,9 +135,11 @@ def run(folder: Path, jobs: int, recorded: bool) -> tuple[float, float, dict[str
         "sys.exit(code)"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("YPROV_")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = bytecode
     subprocess.run([sys.executable, "-c", wrapper], check=True, env=environment)
     counted = json.loads(Path(f"{driver}.json").read_text())
-    return json.loads(own.read_text()), resource.getrusage(resource.RUSAGE_SELF).ru_utime, counted
+    return json.loads(own.read_text()), counted
 
 
 def main() -> None:
@@ -137,15 +148,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     plain, recorded, counted = [], [], []
-    for _ in range(arguments.rounds):
-        for kind in (False, True):
-            with tempfile.TemporaryDirectory() as scratch:
-                cpu, _, spent = run(Path(scratch), arguments.jobs, kind)
-            if kind:
-                recorded.append(cpu)
+    with tempfile.TemporaryDirectory() as bytecode:
+        for number in range(arguments.rounds + 1):
+            without, _ = run(arguments.jobs, False, bytecode)
+            beside, spent = run(arguments.jobs, True, bytecode)
+            if number > 0:
+                plain.append(without)
+                recorded.append(beside)
                 counted.append(spent)
-            else:
-                plain.append(cpu)
     base = median(plain)
     hooks, threads, export = (
         median(c[name] for c in counted) for name in ("hooks", "threads", "export")

@@ -272,3 +272,36 @@ def test_without_the_plugin_a_script_sees_no_variables(project: Project) -> None
     )
     assert project.snakemake(executor=None).returncode == 0
     assert Path(project.folder / "x").read_text() == "0\n"
+
+
+def test_a_command_is_recorded_as_snakemake_formats_it(project: Project) -> None:
+    project.write("in 'a'.txt", "x")
+    project.snakefile(r"""
+        input_list = ["a", "b"]
+        rule all:
+            input: "x.y.txt", "many.txt"
+        rule one:
+            input: first="in 'a'.txt", rest=["in 'a'.txt", "Snakefile"]
+            output: "{a}.{b}.txt"
+            params: number=3, words=["u v", "w"], empty=""
+            log: "{a}.{b}.log"
+            resources: mem_mb=7
+            threads: 2
+            shell:
+                '''
+                echo {input.first:q} {input.rest:q} {input[0]:q} {params.number} {params.words} \
+                  {params.words:q} {params.empty} {wildcards} {wildcards.a} {threads} {input_list} \
+                  {resources.mem_mb} {rule} {jobid} {{literal}} ${{HOME:-}} > {log}
+                awk 'BEGIN {{ print 1 }}' > {output:q}
+                '''
+        rule many:
+            output: "many.txt"
+            shell: "echo %s %d%% {output:>12} {output:u} > {output}"
+    """)
+    done = project.snakemake()
+    assert done.returncode == 0, done.stderr
+    recorded = {a["yprov4wms:command"] for a in project.document().attempts("one")}
+    recorded |= {a["yprov4wms:command"] for a in project.document().attempts("many")}
+    metadata = (project.folder / ".snakemake" / "metadata").iterdir()
+    formatted = {json.loads(path.read_bytes())["shellcmd"] for path in metadata}
+    assert recorded == formatted

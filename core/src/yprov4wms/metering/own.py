@@ -25,14 +25,14 @@ class SelfMeter:
         sample_interval: float = 0.5,
         cpu_watts: energy.Watts | str | None = None,
         gpu: bool = True,
-        system_root: Path | None = None,
+        system_root: Path = Path("/"),
     ) -> None:
         self._samples = sample_interval > 0
         self._watts = energy.watts(cpu_watts)
         self._observation = Observation(
             sample_interval,
             with_gpu=gpu,
-            system_root=system_root or Path("/"),
+            system_root=system_root,
             peak_before=procfs.own_peak() or 0,
         )
         self._io = procfs.io("self")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import threading
 from collections.abc import Iterable
 from functools import cache
@@ -36,19 +37,16 @@ _LARGE = 16 << 20
 _TRIES = 4
 
 
+_IO = re.compile(
+    rb"rchar: (\d+)\nwchar: (\d+)\nsyscr: \d+\nsyscw: \d+\n"
+    rb"read_bytes: (\d+)\nwrite_bytes: (\d+)\n"
+)
+
+
 def io(pid: int | str) -> IO | None:
     """None where it may not be read (another user's process) or is not there."""
-    text = _read(f"/proc/{pid}/io")
-    fields = dict(line.split(b": ", 1) for line in text.splitlines() if b": " in line)
-    try:
-        return IO(
-            int(fields[b"rchar"]),
-            int(fields[b"wchar"]),
-            int(fields[b"read_bytes"]),
-            int(fields[b"write_bytes"]),
-        )
-    except (KeyError, ValueError):
-        return None
+    match = _IO.match(_read(f"/proc/{pid}/io", whole=False))
+    return IO._make(map(int, match.groups())) if match else None
 
 
 def own_peak() -> int | None:
@@ -167,16 +165,17 @@ def _psutil_tree(roots: Iterable[int]) -> Tree:
     return Tree(total, peak, frozenset(seen))
 
 
-def _read(path: str) -> bytes:
-    """The file's start, or nothing: processes go away while they are looked at."""
+def _read(path: str, *, whole: bool = True) -> bytes:
+    """What the file holds, or one read of it, or nothing: processes go away meanwhile."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
+        data = part = os.read(fd, 65536)
         # A list of children longer than a page comes in parts.
-        data = b""
-        while part := os.read(fd, 65536):
+        while whole and part:
+            part = os.read(fd, 65536)
             data += part
         return data
     except OSError:

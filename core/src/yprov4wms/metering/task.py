@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ Moment = tuple[int, float]
 # A thread's own, and no context variable: Snakemake runs jobs in asyncio runners that are
 # kept per thread and keep the context of the first job that the thread ran.
 _thread = threading.local()
+
+ROOT = Path("/")
 
 
 def clock() -> Moment:
@@ -73,7 +75,7 @@ class TaskMeter:
         sample_interval: float = 0.5,
         cpu_watts: energy.Watts | str | None = None,
         gpu: bool = True,
-        system_root: Path | None = None,
+        system_root: Path = ROOT,
     ) -> None:
         self.env = dict(env or {})
         #: The environment that the last process got, without `env`.
@@ -81,9 +83,7 @@ class TaskMeter:
         self._watts = energy.watts(cpu_watts)
         self._watches: list[Watch] = []
         self._ended: list[Watch] = []
-        self._observation = Observation(
-            sample_interval, with_gpu=gpu, system_root=system_root or Path("/")
-        )
+        self._observation = Observation(sample_interval, with_gpu=gpu, system_root=system_root)
 
     @contextmanager
     def attached(self) -> Iterator[TaskMeter]:
@@ -116,21 +116,20 @@ class TaskMeter:
 
     def figures(self) -> dict[str, Figure]:
         """What is known by now. A figure that lacks some of the processes says so."""
-        if not self._watches:
+        watches = list(self._watches)
+        if not watches:
             return {}
-        wall = self._wall()
-        figures = {
-            **self._cpu(),
-            names.WALL_TIME: Figure(names.SECONDS, "monotonic-clock", wall),
-            **self._io(),
-            **self._memory(),
-            **self._observation.gpu_figures(wall),
-        }
-        cpu_time = figures.get(names.CPU_TIME)
-        power = energy.cpu_energy(cpu_time, self._observation.node, self._watts)
-        if power is not None:
-            figures[names.ENERGY] = power
-        return figures
+        wall = self._wall(watches)
+        figures: dict[str, Figure | None] = {}
+        self._add_cpu(figures, watches)
+        figures[names.WALL_TIME] = Figure(names.SECONDS, "monotonic-clock", wall)
+        self._add_io(figures, watches)
+        largest = [watch.largest for watch in watches]
+        figures[names.MEMORY_PEAK] = self._observation.memory.figure(largest)
+        figures.update(self._observation.gpu_figures(wall))
+        cpu_time = figures[names.CPU_TIME]
+        figures[names.ENERGY] = energy.cpu_energy(cpu_time, self._observation.node, self._watts)
+        return {name: figure for name, figure in figures.items() if figure is not None}
 
     def started(self, pid: int, began: Moment) -> Watch:
         """A process runs; called by the Popen that started it."""
@@ -149,71 +148,55 @@ class TaskMeter:
             watch.largest = largest_process(watch.usage.ru_maxrss)
         self._observation.discard(watch.pid)
 
-    def _cpu(self) -> dict[str, Figure]:
-        usages = [watch.usage for watch in self._watches]
-        user = [usage.ru_utime if usage else None for usage in usages]
-        system = [usage.ru_stime if usage else None for usage in usages]
-        both = [usage.ru_utime + usage.ru_stime if usage else None for usage in usages]
-        return _known(
-            {
-                names.CPU_USER: _sum(names.SECONDS, "wait4", user),
-                names.CPU_SYSTEM: _sum(names.SECONDS, "wait4", system),
-                names.CPU_TIME: _sum(names.SECONDS, "wait4", both),
-            }
-        )
+    @staticmethod
+    def _add_cpu(figures: dict[str, Figure | None], watches: list[Watch]) -> None:
+        count, user, system = 0, 0.0, 0.0
+        for watch in watches:
+            if watch.usage is not None:
+                count += 1
+                user += watch.usage.ru_utime
+                system += watch.usage.ru_stime
+        for name, seconds in (
+            (names.CPU_USER, user),
+            (names.CPU_SYSTEM, system),
+            (names.CPU_TIME, user + system),
+        ):
+            figures[name] = _sum(names.SECONDS, "wait4", round(seconds, 6), count, len(watches))
 
-    def _wall(self) -> float:
+    @staticmethod
+    def _wall(watches: list[Watch]) -> float:
         """From the first process's start to the last one's end, so far."""
         now = clock()
-        began = min(watch.began[1] for watch in self._watches)
-        finished = max((watch.finished or now)[1] for watch in self._watches)
+        began = min(watch.began[1] for watch in watches)
+        finished = max((watch.finished or now)[1] for watch in watches)
         return round(finished - began, 6)
 
-    def _io(self) -> dict[str, Figure]:
-        fields = {
-            names.IO_READ_CHARS: "read_chars",
-            names.IO_WRITE_CHARS: "write_chars",
-            names.IO_READ_BYTES: "read_bytes",
-            names.IO_WRITE_BYTES: "write_bytes",
-        }
-        figures = {
-            name: _sum(
-                names.BYTES,
-                "proc-io-before-reap",
-                [getattr(watch.io, field) if watch.io else None for watch in self._watches],
-            )
-            for name, field in fields.items()
-        }
-        if sys.platform == "linux":
+    @staticmethod
+    def _add_io(figures: dict[str, Figure | None], watches: list[Watch]) -> None:
+        known = [watch.io for watch in watches if watch.io is not None]
+        sums = map(sum, zip(*known, strict=True)) if known else (0, 0, 0, 0)
+        for name, size in zip(_IO, sums, strict=True):
+            figures[name] = _sum(names.BYTES, "proc-io-before-reap", size, len(known), len(watches))
+        if len(known) < len(watches) and sys.platform == "linux":
             # The same bytes in units of 512; also of a process whose /proc/<pid>/io is
             # another user's.
-            for name, field in {
-                names.IO_READ_BYTES: "ru_inblock",
-                names.IO_WRITE_BYTES: "ru_oublock",
-            }.items():
-                blocks = [getattr(watch.usage, field, None) for watch in self._watches]
-                sizes = [None if count is None else count * 512 for count in blocks]
-                best = figures[name]
-                if best is None or best.scope:
-                    figures[name] = _sum(names.BYTES, field, sizes)
-        return _known(figures)
-
-    def _memory(self) -> dict[str, Figure]:
-        largest = [watch.largest for watch in self._watches]
-        return _known({names.MEMORY_PEAK: self._observation.memory.figure(largest)})
+            usages = [watch.usage for watch in watches if watch.usage is not None]
+            if len(usages) > len(known):
+                for name, field in _BLOCKS:
+                    size = 512 * sum(getattr(usage, field) for usage in usages)
+                    figures[name] = _sum(names.BYTES, field, size, len(usages), len(watches))
 
 
-def _sum(unit: str, method: str, values: Sequence[float | None]) -> Figure | None:
-    """Of what is known; the scope says of how many processes that is, if not of all."""
-    known = [value for value in values if value is not None]
+_IO = (names.IO_READ_CHARS, names.IO_WRITE_CHARS, names.IO_READ_BYTES, names.IO_WRITE_BYTES)
+_BLOCKS = ((names.IO_READ_BYTES, "ru_inblock"), (names.IO_WRITE_BYTES, "ru_oublock"))
+
+
+def _sum(unit: str, method: str, value: float, known: int, of: int) -> Figure | None:
+    """A sum over as many processes as are known; the scope says so if that is not all."""
     if not known:
         return None
-    partial = f"{len(known)} of {len(values)} processes" if len(known) < len(values) else None
-    return Figure(unit, method, round(sum(known), 6), scope=partial)
-
-
-def _known(figures: dict[str, Figure | None]) -> dict[str, Figure]:
-    return {name: figure for name, figure in figures.items() if figure is not None}
+    scope = f"{known} of {of} processes" if known < of else None
+    return Figure(unit, method, value, scope=scope)
 
 
 def _iso(moment: Moment) -> str:

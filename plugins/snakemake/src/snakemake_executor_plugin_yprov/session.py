@@ -19,7 +19,7 @@ from snakemake_executor_plugin_yprov.jobs import Describer
 from snakemake_executor_plugin_yprov.plan import Planner
 from yprov4wms import events
 from yprov4wms.events import Status
-from yprov4wms.metering import TaskMeter, module_proxy
+from yprov4wms.metering import TaskMeter, energy, module_proxy
 from yprov4wms.plain import text
 from yprov4wms.recorder import Guard, Recorder, now
 from yprov4wms.settings import DEFAULT_STORE, Settings
@@ -56,6 +56,7 @@ class Session:
         self._live: dict[str, _Live] = {}
         self._finished = False
         self._host = platform.node()
+        self._watts = energy.watts(settings.cpu_watts)
 
     # -- hooks, in the order of a job's life ------------------------------------
 
@@ -73,7 +74,7 @@ class Session:
             meter = TaskMeter(
                 self._environment(task, job.attempt),
                 sample_interval=self._settings.sample_interval,
-                cpu_watts=self._settings.cpu_watts,
+                cpu_watts=self._watts,
             )
             self._live[task] = _Live(task, job.attempt, meter)
             recorder.emit(describer.started(job, task))
