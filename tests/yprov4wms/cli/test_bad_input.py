@@ -127,14 +127,56 @@ def test_an_output_that_cannot_be_written_leaves_nothing(store: Path, form: str)
     (store / "file").write_text("kept")
     before = sorted(str(path) for path in store.rglob("*"))
     line = error(yprov4wms(store, "export", FIRST, "--format", form, "-o", "file/x.json"))
-    assert "file/x.json" in line or str(store / "file") in line or "file" in line
+    assert "cannot write file/x.json: Not a directory; give another place with --output" in line
     assert sorted(str(path) for path in store.rglob("*")) == before
     assert (store / "file").read_text() == "kept"
 
 
+def test_an_empty_output_is_wrong_usage(store: Path) -> None:
+    assert "--output is empty" in error(yprov4wms(store, "export", FIRST, "--output", ""))
+    assert not (store / ".yprov" / FIRST / "prov.json").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("form", ["prov-json", "mermaid"])
+def test_a_full_disk_is_told(store: Path, form: str) -> None:
+    line = error(yprov4wms(store, "export", FIRST, "--format", form, "-o", "/dev/full"))
+    assert "cannot write /dev/full: No space left on device" in line
+
+
+def test_what_cannot_be_read_is_not_called_unwritable(store: Path) -> None:
+    folder = store / ".yprov" / FIRST / "events"
+    (folder / "h-2-1.jsonl").mkdir()
+    done = yprov4wms(store, "export", FIRST, "-o", "out.json")
+    assert b"cannot write" not in done.stderr
+    assert done.returncode in (0, 2)
+
+
+def test_a_defect_of_ours_is_one_line_and_a_traceback_on_demand(store: Path) -> None:
+    code = (
+        "import sys; from yprov4wms import cli; from yprov4wms.store import Store\n"
+        "def broken(*arguments): raise RuntimeError('a \\x1b[31m\\ndefect')\n"
+        "Store.find = broken; sys.argv = ['yprov4wms', 'show']; cli.main()"
+    )
+
+    def run(**env: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-c", code]
+        environment = {**os.environ, **env}
+        return subprocess.run(
+            command, cwd=store, env=environment, capture_output=True, timeout=60, check=False
+        )
+
+    done = run()
+    assert done.returncode == 3
+    (line,) = done.stderr.decode().splitlines()
+    assert "unexpected RuntimeError: a \N{REPLACEMENT CHARACTER}[31m defect" in line
+    assert b"Traceback" in run(YPROV_DEBUG="1").stderr
+
+
 def test_an_output_that_is_a_folder_is_left_alone(store: Path) -> None:
     (store / "folder").mkdir()
-    error(yprov4wms(store, "export", FIRST, "-o", "folder"))
+    line = error(yprov4wms(store, "export", FIRST, "-o", "folder"))
+    assert "cannot write folder: Is a directory" in line
     assert list((store / "folder").iterdir()) == []
     assert [path for path in store.iterdir() if path.name.startswith(".folder")] == []
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from yprov4wms import __version__
-from yprov4wms.cli import doctor, export, runs, show, validate
+from yprov4wms.cli import doctor, export, runs, show, style, validate
 from yprov4wms.settings import SettingError
 from yprov4wms.store import StoreError
 
@@ -16,6 +17,8 @@ Exit status:
   0  done
   1  the answer is no: rules are broken (validate), recording cannot work (doctor)
   2  wrong usage, or input or output that cannot be used
+  3  a defect of yprov4wms itself; YPROV_DEBUG=1 prints the traceback
+  130  interrupted
 """
 
 
@@ -54,9 +57,14 @@ def main() -> None:
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{error.strerror or error}")
+    except Exception as error:
+        if os.environ.get("YPROV_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        _fail(f"unexpected {what} (YPROV_DEBUG=1 prints the traceback; please report it)", 3)
 
 
 def _fail(message: str, code: int = 2) -> None:
-    text = " ".join(message.split())
+    text = style.plain(" ".join(message.split()))
     click.echo(f"yprov4wms: error: {text}", err=True)
     sys.exit(code)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from yprov4wms.cli import options
+from yprov4wms.cli import options, style
 from yprov4wms.export import document
 from yprov4wms.export.graph import FORMATS, write_graph
 from yprov4wms.graph import StepGraph
@@ -54,6 +57,8 @@ known. The same record always gives the same bytes.""",
     help="How child runs enter the document (default: $YPROV_NEST, else flatten).",
 )
 def command(run: str, store: str, output: str | None, form: str, nest: str | None) -> None:
+    if output is not None and not output.strip():
+        raise click.UsageError("--output is empty: name a file, or - for standard output")
     folder = Store(store).find(run)
     mode = load({"nest": nest}).nest
     if form != PROV_JSON:
@@ -68,7 +73,7 @@ def command(run: str, store: str, output: str | None, form: str, nest: str | Non
             sys.stdout.buffer.flush()
     else:
         target = output or folder.document
-        with _progress() as progress:
+        with _writing(target), _progress() as progress:
             bar = progress.add_task("tasks written: 0")
             found = document.export(
                 folder,
@@ -78,7 +83,7 @@ def command(run: str, store: str, output: str | None, form: str, nest: str | Non
             )
         click.echo(target)
     for problem in found.problems[:20]:
-        click.echo(f"yprov4wms: warning: {problem}", err=True)
+        click.echo(f"yprov4wms: warning: {style.plain(problem)}", err=True)
     if len(found.problems) > 20:
         click.echo(f"yprov4wms: warning: {len(found.problems) - 20} more", err=True)
 
@@ -94,8 +99,27 @@ def _graph(folder: RunFolder, form: str, output: str | None) -> None:
         write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        write_atomically(output, write)
+        with _writing(output):
+            write_atomically(output, write)
         click.echo(output)
+
+
+@contextmanager
+def _writing(target: str) -> Iterator[None]:
+    """Say what cannot be written and what to do."""
+    try:
+        yield
+    except OSError as error:
+        # What cannot be read, of a run, names a file of it; a full disk names none.
+        place = error.filename
+        if place is not None and os.path.realpath(target).startswith(os.path.realpath(place)):
+            place = None
+        if place is not None:
+            raise
+        reason = error.strerror or str(error)
+        raise click.ClickException(
+            f"cannot write {target}: {reason}; give another place with --output"
+        ) from error
 
 
 def _progress() -> Progress:

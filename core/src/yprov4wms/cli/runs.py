@@ -39,7 +39,7 @@ def command(store: str) -> None:
     for name in style.progress(names, "reading runs"):
         try:
             run = replay(found.run(name))
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             table.add_row(name, "", Text("damaged", "red"), Text(style.plain(str(error))))
             continue
         table.add_row(name, *_cells(run))

@@ -53,7 +53,7 @@ def command(run: str, store: str, everything: bool) -> None:
     else:
         _workflow(console, found, folder, everything)
     for problem in found.problems[:20]:
-        console.print(Text(f"unreadable: {problem}", "red"))
+        console.print(Text(f"unreadable: {style.plain(problem)}", "red"))
 
 
 def _workflow(console: Console, run: Run, folder: RunFolder, everything: bool) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import click
 
+from yprov4wms.cli import style
 from yprov4wms.prov.rules import RULES, check, load
 
 SHOWN = 20
@@ -34,7 +35,8 @@ def command(context: click.Context, files: tuple[str, ...], everything: bool) ->
         for problem in problems:
             shown[problem.rule] += 1
             if everything or shown[problem.rule] <= SHOWN:
-                click.echo(f"{file}: {problem.where}: {problem.message} [{problem.rule}]")
+                told = f"{file}: {problem.where}: {problem.message} [{problem.rule}]"
+                click.echo(style.plain(told))
         for rule, count in shown.items():
             if count > SHOWN and not everything:
                 click.echo(f"{file}: [{rule}] in {count - SHOWN} more places: {RULES[rule]}")
