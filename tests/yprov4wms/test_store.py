@@ -145,17 +145,22 @@ def test_a_missing_run_is_one_error_that_says_where_it_looked(store: Store, name
     assert repr(name) in str(raised.value)
 
 
-@pytest.mark.parametrize("place", ["not there", "empty", "a file"])
+@pytest.mark.parametrize("place", ["not there", "empty"])
 def test_a_store_without_runs_is_one_error_that_says_where(tmp_path: Path, place: str) -> None:
     if place == "empty":
         (tmp_path / place).mkdir()
-    elif place == "a file":
-        (tmp_path / place).write_text("")
     found = Store(str(tmp_path / place))
     assert found.runs() == []
     for name in ("latest", "0198"):
         with pytest.raises(StoreError, match=r"no runs in .*--store"):
             found.find(name)
+
+
+def test_a_file_in_place_of_a_store_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for look in (Store.runs, lambda store: store.find("latest")):
+        with pytest.raises(StoreError, match=r"file is no folder .*--store"):
+            look(Store(str(tmp_path / "file")))
 
 
 def test_an_empty_remote_store_has_no_runs(memory: str) -> None:

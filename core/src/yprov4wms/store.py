@@ -51,10 +51,15 @@ class Store:
         return RunFolder(f"{self.location}/{run_id}")
 
     def runs(self) -> list[str]:
-        """Ids of the runs in this store, oldest first; empty where there is no store yet."""
+        """Ids of the runs in this store, oldest first; empty where there is no store yet.
+
+        Raises StoreError where something else is in its place.
+        """
         if not self.remote:
             folder = Path(self.location)
             if not folder.is_dir():
+                if folder.exists():
+                    raise StoreError(f"{folder} is no folder (give another place with --store)")
                 return []
             return sorted(p.name for p in folder.iterdir() if (p / "events").is_dir())
         fs = journal.filesystem(self.location)

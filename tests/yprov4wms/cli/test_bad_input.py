@@ -102,6 +102,12 @@ class TestWhichRun:
         (tmp_path / ".yprov" / FIRST / "events").mkdir(parents=True)
         assert "not a run" in error(yprov4wms(tmp_path, command))
 
+    def test_a_file_in_place_of_the_store(self, tmp_path: Path, command: str) -> None:
+        (tmp_path / "file").touch()
+        assert "is no folder" in error(yprov4wms(tmp_path, command, "--store", "file"))
+        assert "is no folder" in error(yprov4wms(tmp_path, "runs", "--store", "file"))
+        assert b"is no folder" in yprov4wms(tmp_path, "doctor", "--store", "file").stdout
+
     def test_an_unknown_kind_of_store(self, store: Path, command: str) -> None:
         line = error(yprov4wms(store, command, "--store", "nonesuch://x/y"))
         assert "nonesuch" in line

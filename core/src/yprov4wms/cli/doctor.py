@@ -135,6 +135,8 @@ def _store(location: str) -> list[Finding]:
     there = folder
     while not there.exists():
         there = there.parent
+    if not there.is_dir():
+        return [Finding("store", False, f"{there} is no folder")]
     with tempfile.TemporaryFile(dir=there):
         pass
     note = "" if folder.exists() else f" (will be made in {there})"
