@@ -16,7 +16,8 @@ from snakemake_interface_executor_plugins.executors.base import AbstractExecutor
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 
-from yprov4wms import settings as core
+from snakemake_executor_plugin_yprov import options
+from snakemake_executor_plugin_yprov.options import RecorderOptions
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -30,7 +31,7 @@ _NOT_INNER = {
 }
 
 
-class _Settings(ExecutorSettingsBase):  # type: ignore[misc]
+class _Settings(RecorderOptions, ExecutorSettingsBase):  # type: ignore[misc]
     """What `ExecutorSettings` adds to its fields.
 
     inner_settings: an instance of the inner plugin's own ``ExecutorSettings``, for use
@@ -46,25 +47,6 @@ class _Settings(ExecutorSettingsBase):  # type: ignore[misc]
     @property
     def given_inner_settings(self) -> ExecutorSettingsBase | None:
         return self._inner_settings
-
-    def load(self) -> core.Settings:
-        """The recorder's settings; raises ApiError for a value that cannot be."""
-        given = {option.name: getattr(self, option.name) for option in core.OPTIONS}
-        given["strict"] = given["strict"] or None
-        try:
-            return core.load(given)
-        except core.SettingError as error:
-            raise ApiError(f"yprov: {error}") from None
-
-
-def _option(option: core.Option) -> tuple[str, Any, Any]:
-    metadata: dict[str, Any] = {"help": f"{option.help} (environment: {option.env})"}
-    if option.name == "strict":
-        return option.name, bool, field(default=False, metadata=metadata)
-    if option.choices:
-        metadata["choices"] = list(option.choices)
-    # Snakemake knows Optional[str], and not str | None.
-    return option.name, Optional[str], field(default=None, metadata=metadata)  # noqa: UP045
 
 
 class _InnerExecutor:
@@ -106,7 +88,7 @@ ExecutorSettings = make_dataclass(
     "ExecutorSettings",
     [
         _INNER,
-        *(_option(option) for option in core.OPTIONS),
+        *options.FIELDS,
         ("inner_settings", InitVar[Any], field(default=None)),
     ],
     bases=(_Settings,),
@@ -152,14 +134,15 @@ class Executor(AbstractExecutor):  # type: ignore[misc]
         inner_settings = settings.given_inner_settings or _settings_from_command_line(plugin)
         if inner_settings is not None:
             plugin.validate_settings(inner_settings)
-        loaded = settings.load()
+        given = (options.of_logger(workflow) or {}) | settings.given()
+        loaded = options.load(given)
         # The inner executor reads both, and is to find its own.
         workflow.executor_settings = inner_settings
         workflow._executor_plugin = plugin
 
-        from snakemake_executor_plugin_yprov.capture import build
+        from snakemake_executor_plugin_yprov import capture
 
-        return build(plugin, workflow, logger, loaded)
+        return capture.build(plugin, workflow, logger, loaded)
 
     def run_job(self, job: Any) -> None:
         raise AssertionError("never built")

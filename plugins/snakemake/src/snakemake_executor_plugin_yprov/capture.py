@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
+from snakemake_executor_plugin_yprov import options
+from snakemake_executor_plugin_yprov.options import RecorderOptions
 from snakemake_executor_plugin_yprov.session import Session
 from yprov4wms.settings import Settings
 
@@ -17,25 +20,57 @@ _NO_PREFIX = ("htcondor",)
 
 
 def build(plugin: Any, workflow: Any, logger: Any, settings: Settings) -> Any:
-    """An executor of the plugin's class that records into a new session."""
-    session = Session(workflow, settings, plugin.name)
-    executor = _instrumented(plugin.executor, session, main=True)(workflow, logger)
-    # Only now: an executor that cannot be built leaves nothing behind in the registry.
-    if not plugin.common_settings.local_exec:
-        _instrument_next_local(session)
+    """An executor of the plugin's class that records, into a session that the workflow keeps."""
+    base = getattr(plugin.executor, "_yprov_original", plugin.executor)
+    session = getattr(workflow, _SESSION, None)
+    main = session is None
+    if session is None:
+        session = Session(workflow, settings, plugin.name)
+    executor = _instrumented(base, session, main=main)(workflow, logger)
+    setattr(workflow, _SESSION, session)
+    if main:
+        _spare_events(workflow.logger_manager)
+    if main and not plugin.common_settings.local_exec:
+        # Snakemake builds a second, local executor for the local rules of a remote run.
+        install(ExecutorPluginRegistry().get_plugin("local"))
     return executor
 
 
-def _instrument_next_local(session: Session) -> None:
-    """Snakemake builds a second, local executor for the local rules of a remote run."""
-    local = ExecutorPluginRegistry().get_plugin("local")
-    original = local.executor
+def _spare_events(manager: Any) -> None:
+    """Where ours is the only log handler of a plugin, nothing needs to go to plugins.
 
-    def build_once(workflow: Any, logger: Any) -> Any:
-        local.executor = original
-        return _instrumented(original, session, main=False)(workflow, logger)
+    Snakemake formats, copies and queues a dozen events per job for them.
+    """
+    handlers = manager.get_log_handlers()
+    if handlers and all(isinstance(handler.settings, RecorderOptions) for handler in handlers):
+        for handler in manager.logger.handlers:
+            if getattr(handler, "queue", None) is manager.queue_listener.queue:
+                handler.setLevel(logging.CRITICAL + 1)
 
-    local.executor = build_once
+
+#: The attribute of a workflow that is being recorded.
+_SESSION = "_yprov_session"
+
+
+def install(plugin: Any) -> None:
+    """Let the executors record that are built of a plugin in Snakemake's registry.
+
+    The class in the plugin's place builds executors that record for workflows that are
+    recorded already or have the logger plugin, and for others those of the original class.
+    """
+    original = plugin.executor
+    if hasattr(original, "_yprov_original"):
+        return
+
+    def new(cls: type, workflow: Any, logger: Any) -> Any:
+        given = options.of_logger(workflow)
+        if given is None and not hasattr(workflow, _SESSION):
+            return original(workflow, logger)
+        return build(plugin, workflow, logger, options.load(given or {}))
+
+    # What it gives is no instance of this class, so that nothing is initialised twice.
+    names = {"__module__": original.__module__, "__new__": new, "_yprov_original": original}
+    plugin.executor = type(original.__name__, (original,), names)
 
 
 def _instrumented(base: type, session: Session, *, main: bool) -> Callable[[Any, Any], Any]:
