@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import make_dataclass
+from typing import Any
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -37,8 +38,8 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         """Raises ApiError for a setting that cannot be."""
-        assert isinstance(self.settings, RecorderOptions)
-        options.load(self.settings.given())
+        settings: Any = self.settings
+        options.load(settings.given())
 
         from snakemake_executor_plugin_yprov import capture
 
