@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
 import subprocess
 import sys
@@ -196,10 +197,13 @@ def test_each_remote_process_knows_its_task(remote: tuple[Project, Document]) ->
     assert (project.folder / "tries").read_text() == "1\n2\n"
 
 
-def test_members_of_a_group_know_their_run_and_no_task(remote: tuple[Project, Document]) -> None:
+def test_each_member_of_a_group_knows_its_task(remote: tuple[Project, Document]) -> None:
     project, document = remote
+    (first,) = document.attempts("first")
     assert told(project, "first.txt") == {
         "YPROV_RUN_ID": document.run["yprov4wms:run_id"],
+        "YPROV_TASK_ID": first["yprov4wms:task"],
+        "YPROV_ATTEMPT": "1",
         "YPROV_STORE": str(project.store),
     }
 
@@ -232,11 +236,20 @@ def test_a_remote_failure_and_its_retry_are_attempts(remote: tuple[Project, Docu
     assert len(ids) == 2
 
 
-def test_what_only_the_node_knows_is_left_out(remote: tuple[Project, Document]) -> None:
+def test_the_process_on_the_node_tells_what_it_saw(remote: tuple[Project, Document]) -> None:
     _, document = remote
-    (seen,) = document.attempts("seen")
-    for unknown in ("exit_code", "pid", "host", "cpu_time", "memory_peak", "resource_tmpdir"):
-        assert f"yprov4wms:{unknown}" not in seen
+    for step in ("seen", "first", "second"):
+        (attempt,) = document.attempts(step)
+        assert value(attempt["yprov4wms:exit_code"]) == 0
+        assert attempt["yprov4wms:cpu_time_method"] == "wait4"
+        assert attempt["yprov4wms:host"] == platform.node()
+        # Its own time, without Snakemake's start.
+        assert value(attempt["yprov4wfs:execution_time_sec"]) < 1
+    (block,) = document.attempts("block")
+    assert block["yprov4wms:cpu_time_method"] == "getrusage"
+    for attempt in document.attempts("fails"):
+        assert value(attempt["yprov4wms:exit_code"]) == 3
+        assert "exit status 3" in attempt["yprov4wms:error"]
     assert "<TBD>" not in document.content.decode()
     (local,) = document.attempts("local")
     assert value(local["yprov4wms:exit_code"]) == 0
@@ -606,7 +619,7 @@ def test_with_the_api_each_run_of_ours_is_recorded(
         assert document.run["yprov4wms:executor"] == executor
         (job,) = document.attempts("x")
         assert ("yprov4wms:external_id" in job) == (executor != "local")
-        assert ("yprov4wms:cpu_time" in job) == (executor == "local")
+        assert job["yprov4wms:cpu_time_method"] == "wait4"
         seen = told(project, "x.txt")
         assert seen["YPROV_RUN_ID"] == document.run["yprov4wms:run_id"]
         assert seen["YPROV_TASK_ID"] == job["yprov4wms:task"]

@@ -487,7 +487,8 @@ def test_each_failure_says_why(failing: tuple[Project, Document]) -> None:
     assert "exit status 4" in errors["benched"]
     assert "exit status 5" in errors["updated"]
     assert "checksums that differ" in errors["ensured"]
-    assert "tells on stderr" in errors["run"]
+    assert "ValueError" in errors["run"]
+    assert "from run" in errors["run"]
     (ensured,) = document.attempts("ensured")
     assert value(ensured["yprov4wms:exit_code"]) == 0
     assert not document.files("ensured.txt")

@@ -241,3 +241,93 @@ def test_a_maker_of_directories_is_known_also_when_its_directory_was_replaced() 
     (source,) = run.tasks["b"].attempts[0].sources or [None]
     assert source is not None
     assert source.task == "a"
+
+
+# -- what the processes that executed attempts tell -----------------------------------------
+
+
+def executed_events() -> tuple[list[events.Event], list[events.Event]]:
+    """The engine's own, and those of two processes: one that retried inside, one that did not."""
+    failed, completed = Status.FAILED, Status.COMPLETED
+    engine: list[events.Event] = [
+        started(),
+        events.TaskPlanned(task="a1", step="a"),
+        events.TaskStarted(task="a1", attempt=1, inputs=[File(path="in", sha256="0" * 64)]),
+        events.TaskSubmitted(task="a1", attempt=1, external_id="7"),
+        events.TaskEnded(task="a1", attempt=1, status=failed, error="the job failed"),
+        events.TaskStarted(task="a1", attempt=2, inputs=[File(path="in", sha256="0" * 64)]),
+        events.TaskSubmitted(task="a1", attempt=2, external_id="8"),
+        events.TaskEnded(
+            task="a1",
+            attempt=2,
+            status=completed,
+            outputs=[File(path="d", type=FileType.DIRECTORY, members=[File(path="x")])],
+        ),
+        events.RunEnded(status=completed),
+    ]
+    elsewhere: list[events.Event] = []
+    for attempt, status in ((1, failed), (1001, failed), (2, failed), (1002, completed)):
+        code = 0 if status is completed else attempt % 256
+        elsewhere += [
+            events.TaskExecuting(task="a1", attempt=attempt, host="node", pid=attempt),
+            events.TaskExecuted(
+                task="a1", attempt=attempt, status=status, exit_code=code, error=f"try {attempt}"
+            ),
+        ]
+    return engine, elsewhere
+
+
+@given(seed=st.integers(0, 2**32))
+def test_retries_that_the_engine_did_not_count_are_attempts_whatever_the_order(seed: int) -> None:
+    engine, elsewhere = executed_events()
+    journals = [("engine", lines(*engine)), ("node", lines(*elsewhere, writer="node-1-a"))]
+    shuffled = random.Random(seed)
+    for _, content in journals:
+        shuffled.shuffle(content)
+    shuffled.shuffle(journals)
+    run = fold(journals)
+    assert isinstance(run, Run)
+    attempts = run.tasks["a1"].attempts
+    assert [(a.number, a.key) for a in attempts] == [(1, 1), (2, 1001), (3, 2), (4, 1002)]
+    assert [a.status for a in attempts] == ["failed", "failed", "failed", "completed"]
+    assert [a.external_id for a in attempts] == ["7", "7", "8", "8"]
+    assert [a.end.error for a in attempts if a.end] == ["try 1", "try 1001", "try 2", None]
+    assert [a.end.exit_code for a in attempts if a.end] == [1, 233, 2, 0]
+    assert [a.start.host for a in attempts if a.start] == ["node"] * 4
+    assert run.made["d"] is attempts[-1]
+    assert attempts[-1].end is not None
+    assert attempts[-1].end.outputs
+    assert not any(a.end.outputs for a in attempts[:-1] if a.end)
+
+
+def test_the_engine_has_the_last_word_but_of_members_of_a_group() -> None:
+    engine, completed = [started()], Status.COMPLETED
+    elsewhere: list[events.Event] = []
+    for task, attributes in (("single", None), ("member", {events.WHOLE_GROUP: True})):
+        engine += [
+            events.TaskStarted(task=task, attempt=1),
+            events.TaskEnded(
+                task=task, attempt=1, status=Status.FAILED, error="no", attributes=attributes
+            ),
+        ]
+        elsewhere.append(events.TaskExecuted(task=task, attempt=1, status=completed, exit_code=0))
+    run = fold([("e", lines(*engine)), ("n", lines(*elsewhere, writer="n"))])
+    assert isinstance(run, Run)
+    assert run.statuses() == {"single": Status.FAILED, "member": Status.COMPLETED}
+    single, member = (run.tasks[name].attempts[0].end for name in ("single", "member"))
+    assert single
+    assert single.error == "no"
+    assert member
+    assert member.error is None
+
+
+def test_what_was_executed_stands_where_the_engine_was_killed() -> None:
+    engine = [started(), *(events.TaskStarted(task=name, attempt=1) for name in "ab")]
+    elsewhere: list[events.Event] = [
+        events.TaskExecuting(task="a", attempt=1, host="node"),
+        events.TaskExecuted(task="a", attempt=1, status=Status.COMPLETED, exit_code=0),
+        events.TaskExecuting(task="b", attempt=1, host="node"),
+    ]
+    run = fold([("e", lines(*engine)), ("n", lines(*elsewhere, writer="n"))])
+    assert isinstance(run, Run)
+    assert run.statuses() == {"a": Status.COMPLETED, "b": Status.RUNNING}

@@ -17,6 +17,12 @@ import msgspec
 
 VERSION = 1
 
+#: What a retry that the engine's main process does not count adds to an attempt's number.
+INNER_RETRY = 1000
+
+#: The attribute of a `TaskEnded` whose status is that of a group that the task was in.
+WHOLE_GROUP = "whole_group"
+
 
 class Status(StrEnum):
     """What became of a run, a task or an attempt (``yprov4wfs:status``)."""
@@ -247,6 +253,36 @@ class TaskSubmitted(Event, tag="task-submitted", kw_only=True):
     external_id: str
 
 
+class TaskExecuting(Event, tag="task-executing", kw_only=True):
+    """The process that an engine sent out to run an attempt runs it, somewhere.
+
+    attempt: as the engine's main process counts; the n-th retry inside that process has
+        `INNER_RETRY` n times more.
+    """
+
+    task: str
+    attempt: int
+    host: str | None = None
+    pid: int | None = None
+
+
+class TaskExecuted(Event, tag="task-executed", kw_only=True):
+    """What that process saw of it; fields as in `TaskEnded`. That the engine's main process
+    thinks so, too, is for a `TaskEnded` to say."""
+
+    task: str
+    attempt: int
+    status: Status
+    began: str | None = None
+    finished: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    processes: list[Process] | None = None
+    usage: dict[str, Figure] | None = None
+    host: str | None = None
+
+
 class TaskEnded(Event, tag="task-ended", kw_only=True):
     """One attempt reached its final state, after the engine's own checks of its outputs.
 
@@ -384,6 +420,8 @@ AnyEvent: TypeAlias = (
     | TaskNotRun
     | TaskStarted
     | TaskSubmitted
+    | TaskExecuting
+    | TaskExecuted
     | TaskEnded
     | FilesHashed
     | ChildAttached

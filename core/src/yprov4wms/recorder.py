@@ -172,8 +172,15 @@ class Recorder:
             self._hasher.submit(file, lambda done: self._hashed(done, task, attempt))
         return file
 
-    def collect_children(self, task: str, attempt: int) -> None:
-        """Take in the child runs that this attempt left in the store."""
+    def collect_children(self, task: str, attempt: int, inner_retries: int = 0) -> None:
+        """Take in the child runs that this attempt left in the store.
+
+        inner_retries: how many times a process of the engine's may have repeated it.
+        """
+        for retry in range(inner_retries + 1):
+            self._collect(task, attempt + retry * events.INNER_RETRY)
+
+    def _collect(self, task: str, attempt: int) -> None:
         with self.guard("collecting child runs", task, attempt):
             if not self.folder.may_have_ml_runs(task, attempt):
                 return

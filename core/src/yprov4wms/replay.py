@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from yprov4wms import events
-from yprov4wms.events import FileType, Status
+from yprov4wms.events import INNER_RETRY, FileType, Status
 from yprov4wms.run import Attempt, MLRun, Run, Task, decode, is_time
 from yprov4wms.store import RunFolder, StoreError
 
@@ -124,7 +124,34 @@ def _stream(lines: Iterable[bytes]) -> Run | None:
 def _finish(run: Run) -> None:
     for task in run.tasks.values():
         if len(task.attempts) > 1:
-            task.attempts.sort(key=_number)
+            task.attempts.sort(key=_order)
+            if any(attempt.key >= INNER_RETRY for attempt in task.attempts):
+                _unfold_retries(run, task)
+        for attempt in task.attempts:
+            attempt.conclude()
+
+
+def _unfold_retries(run: Run, task: Task) -> None:
+    """Number all attempts, those too that were retried where the engine does not count.
+
+    What the engine then says of one attempt it says of the last of them.
+    """
+    outer: Attempt | None = None
+    for place, attempt in enumerate(task.attempts):
+        attempt.number = place + 1
+        if attempt.key < INNER_RETRY:
+            outer = attempt
+        elif outer is not None:
+            # The one that other records know as the maker of files stays the last.
+            task.attempts[place - 1], task.attempts[place] = attempt, outer
+            for name in ("number", "key", "executing_line", "executed_line", "children"):
+                mine, others = getattr(attempt, name), getattr(outer, name)
+                setattr(attempt, name, others)
+                setattr(outer, name, mine)
+            attempt.started_line, attempt.external_id = outer.started_line, outer.external_id
+            attempt.sources = outer.sources
+            if (task.id, attempt.key) in run.directory_makers:
+                run.directory_makers.add((task.id, outer.key))
 
 
 def _read(
@@ -190,8 +217,9 @@ def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[
     return run
 
 
-def _number(attempt: Attempt) -> int:
-    return attempt.number
+def _order(attempt: Attempt) -> tuple[int, int]:
+    retry, number = divmod(attempt.key, INNER_RETRY)
+    return number, retry
 
 
 def _task(run: Run, task_id: str) -> Task:
@@ -204,9 +232,9 @@ def _task(run: Run, task_id: str) -> Task:
 def _attempt(run: Run, task_id: str, number: int) -> Attempt:
     task = _task(run, task_id)
     for attempt in task.attempts:
-        if attempt.number == number:
+        if attempt.key == number:
             return attempt
-    attempt = Attempt(task=task.id, number=number)
+    attempt = Attempt(task=task.id, number=number, key=number)
     task.attempts.append(attempt)
     return attempt
 
@@ -249,6 +277,17 @@ def _submitted(run: Run, event: events.TaskSubmitted, line: bytes) -> None:
     _attempt(run, event.task, event.attempt).external_id = event.external_id
 
 
+def _executing(run: Run, event: events.TaskExecuting, line: bytes) -> None:
+    _attempt(run, event.task, event.attempt).executing_line = line
+
+
+def _executed(run: Run, event: events.TaskExecuted, line: bytes) -> None:
+    if event.status not in _RAN:
+        run.problems.append(f"task {event.task}: an attempt cannot end as {event.status}")
+        return
+    _attempt(run, event.task, event.attempt).executed_line = line
+
+
 def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:
     if event.status not in _RAN:
         run.problems.append(f"task {event.task}: an attempt cannot end as {event.status}")
@@ -263,7 +302,7 @@ def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:
             run.made[file.path] = attempt
             if file.type is FileType.DIRECTORY:
                 run.directories[file.path] = attempt
-                run.directory_makers.add((attempt.task, attempt.number))
+                run.directory_makers.add((attempt.task, attempt.key))
 
 
 def _maker(run: Run, path: str) -> Attempt | None:
@@ -314,6 +353,8 @@ _HANDLERS |= {
     events.TaskNotRun: _not_run,
     events.TaskStarted: _started,
     events.TaskSubmitted: _submitted,
+    events.TaskExecuting: _executing,
+    events.TaskExecuted: _executed,
     events.TaskEnded: _ended,
     events.FilesHashed: _hashed,
     events.ChildAttached: _child,

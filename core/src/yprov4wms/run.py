@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from yprov4wms import events
-from yprov4wms.events import Status
+from yprov4wms.events import WHOLE_GROUP, Status
 
 _decoder = msgspec.json.Decoder(events.AnyEvent)
 _E = TypeVar("_E", bound=events.Event)
@@ -39,6 +39,9 @@ def is_time(text: str) -> bool:
     return text[5] != "W"  # of a week
 
 
+_SEEN_BY_PROCESS = ("began", "finished", "exit_code", "signal", "processes", "usage", "host")
+
+
 def _typed(line: bytes | None, kind: type[_E]) -> _E | None:
     if line is None:
         return None
@@ -48,13 +51,19 @@ def _typed(line: bytes | None, kind: type[_E]) -> _E | None:
 
 
 class Attempt(msgspec.Struct, gc=False):
-    """One try of a task: what started it, what became of it."""
+    """One try of a task: what started it, what became of it.
+
+    key: its number in the journal; ``number`` counts all of the task's attempts from 1.
+    """
 
     task: str
     number: int
+    key: int
     status: Status = Status.RUNNING
     started_line: bytes | None = None
     ended_line: bytes | None = None
+    executing_line: bytes | None = None
+    executed_line: bytes | None = None
     external_id: str | None = None
     children: list[bytes] | None = None
     #: For each input the attempt whose output it was when this one started, or None.
@@ -62,11 +71,45 @@ class Attempt(msgspec.Struct, gc=False):
 
     @property
     def start(self) -> events.TaskStarted | None:
-        return _typed(self.started_line, events.TaskStarted)
+        """With the host where it was executed, where a process there told of it."""
+        start = _typed(self.started_line, events.TaskStarted)
+        if self.executing_line is not None and start is not None:
+            executing = _typed(self.executing_line, events.TaskExecuting)
+            start.host = executing.host if executing and executing.host else start.host
+        return start
 
     @property
     def end(self) -> events.TaskEnded | None:
-        return _typed(self.ended_line, events.TaskEnded)
+        """With what the process that executed it knows better than the engine."""
+        end = _typed(self.ended_line, events.TaskEnded)
+        if self.executed_line is None:
+            return end
+        executed = _typed(self.executed_line, events.TaskExecuted)
+        assert executed is not None
+        if end is None:
+            end = events.TaskEnded(task=self.task, attempt=self.number, status=executed.status)
+            end.time, end.error = executed.time, executed.error
+        elif executed.status is Status.FAILED and executed.error is not None:
+            end.error = executed.error
+        end.status = self.status
+        if end.status not in (Status.FAILED, Status.CANCELLED):
+            end.error = None
+        for name in _SEEN_BY_PROCESS:
+            found = getattr(executed, name)
+            if found is not None:
+                setattr(end, name, found)
+        return end
+
+    def conclude(self) -> None:
+        """Set the status, once all that is known of the attempt was taken in."""
+        if self.executed_line is None:
+            return
+        executed = _typed(self.executed_line, events.TaskExecuted)
+        end = _typed(self.ended_line, events.TaskEnded)
+        assert executed is not None
+        # A group fails as a whole; what became of a member only its process knows.
+        if end is None or (end.attributes or {}).get(WHOLE_GROUP):
+            self.status = executed.status
 
     @property
     def child_runs(self) -> list[events.ChildAttached]:

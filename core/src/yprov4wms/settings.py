@@ -59,6 +59,15 @@ class Settings(NamedTuple):
     carbon_intensity: float | None = None
     secrets: str | None = None
 
+    def for_processes(self) -> dict[str, str]:
+        """Variables that give a process elsewhere what it needs of these to record its part."""
+        found = {}
+        for name in ("sample_interval", "cpu_watts", "secrets"):
+            value = getattr(self, name)
+            if value != self._field_defaults[name]:
+                found[f"YPROV_{name.upper()}"] = str(value)
+        return found
+
 
 def load(
     given: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None

@@ -74,7 +74,7 @@ def children(run: Run, folder: RunFolder) -> Iterator[tuple[ChildAttached, bytes
                 yield child, _kept(folder, child)
             except (OSError, ValueError):
                 yield child, None
-        yield from late.get((attempt.task, attempt.number), ())
+        yield from late.get((attempt.task, attempt.key), ())
 
 
 def _kept(folder: RunFolder, child: ChildAttached) -> bytes:

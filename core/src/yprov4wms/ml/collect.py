@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from yprov4wms.events import ChildAttached, File
+from yprov4wms.events import INNER_RETRY, ChildAttached, File
 from yprov4wms.ml.document import build
 from yprov4wms.prov.nesting import OWN_DIALECT
 from yprov4wms.replay import replay
@@ -33,15 +33,15 @@ def late_children(
     late: dict[tuple[str, int], list[tuple[ChildAttached, bytes]]] = {}
     for task in run.tasks.values():
         for attempt in task.attempts:
-            if attempt.ended_line is not None:
+            if attempt.ended_line is not None and attempt.key < INNER_RETRY:
                 continue
             known = {child.child for child in attempt.child_runs}
             try:
-                for child, content in _found(folder, attempt.task, attempt.number):
+                for child, content in _found(folder, attempt.task, attempt.key):
                     if child.child not in known:
                         digest = hashlib.sha256(content).hexdigest()
                         child.document.sha256 = digest
-                        found = late.setdefault((attempt.task, attempt.number), [])
+                        found = late.setdefault((attempt.task, attempt.key), [])
                         found.append((child, content))
             except OSError as error:
                 run.problems.append(f"an ML run of task {attempt.task}: {error}")

@@ -279,7 +279,7 @@ class WorkflowDocument:
             self._relations(identifier, task, previous)
             outputs = end.outputs if end else None
             uses = self._uses(identifier, task, attempt, start)
-            children = attempt.child_runs + self._extra.get((attempt.task, attempt.number), [])
+            children = attempt.child_runs + self._extra.get((attempt.task, attempt.key), [])
             inner: set[str] = set()
             if children:
                 agent = PERSON if self._run.start.person else ENGINE
@@ -336,7 +336,7 @@ class WorkflowDocument:
 
     def _left(self, maker: Attempt, path: str) -> bool:
         """Whether the record has what lies at ``path`` among what ``maker`` left."""
-        if (maker.task, maker.number) not in self._run.directory_makers:
+        if (maker.task, maker.key) not in self._run.directory_makers:
             return True
         left = self._members.get(id(maker))
         if left is None:

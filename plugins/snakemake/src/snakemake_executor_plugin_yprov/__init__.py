@@ -6,6 +6,7 @@ heavy is imported before an executor is built.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import InitVar, field, fields, make_dataclass
 from types import FrameType
@@ -185,3 +186,10 @@ def _command_line() -> Any:
     while frame is not None and frame.f_code is not cli.args_to_api.__code__:
         frame = frame.f_back
     return frame.f_locals["args"] if frame is not None else None
+
+
+if os.environ.get("YPROV_JOIN"):
+    # This is a Snakemake that another one spawned for a job.
+    from snakemake_executor_plugin_yprov.child import install
+
+    install()

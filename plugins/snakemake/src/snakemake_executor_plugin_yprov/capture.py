@@ -6,14 +6,17 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from snakemake_executor_plugin_yprov import options
 from snakemake_executor_plugin_yprov.options import RecorderOptions
-from snakemake_executor_plugin_yprov.session import Session
+from snakemake_executor_plugin_yprov.session import Session, members
 from yprov4wms.settings import Settings
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_yprov.child import ChildSession
 
 #: These build their command from the one that Snakemake formats, and expect it unchanged.
 _NO_PREFIX = ("htcondor",)
@@ -26,7 +29,7 @@ def build(plugin: Any, workflow: Any, logger: Any, settings: Settings) -> Any:
     main = session is None
     if session is None:
         session = Session(workflow, settings, plugin.name)
-    executor = _instrumented(base, session, main=main)(workflow, logger)
+    executor = instrumented(base, session, main=main)(workflow, logger)
     setattr(workflow, _SESSION, session)
     if main:
         _spare_events(workflow.logger_manager)
@@ -73,7 +76,9 @@ def install(plugin: Any) -> None:
     plugin.executor = type(original.__name__, (original,), names)
 
 
-def _instrumented(base: type, session: Session, *, main: bool) -> Callable[[Any, Any], Any]:
+def instrumented(
+    base: type, session: Session | ChildSession, *, main: bool
+) -> Callable[[Any, Any], Any]:
     """The class with the hooks; not a wrapper, for executors call their own methods."""
     names = {"__module__": base.__module__, "_yprov": session, "_yprov_main": main}
     return type("Executor", (Capture, base), names)
@@ -83,12 +88,12 @@ class Capture:
     """Mixin in front of an executor class. Each hook leaves its work to the session, which
     never raises but in strict mode."""
 
-    _yprov: Session
+    _yprov: Session | ChildSession
     _yprov_main: bool
 
     def run_job_pre(self, job: Any) -> None:
         super().run_job_pre(job)  # type: ignore[misc]
-        for one in _members(job):
+        for one in members(job):
             self._yprov.selected(one)
 
     def cached_or_run(self, job: Any, run_func: Any, *args: Any) -> Any:
@@ -113,26 +118,26 @@ class Capture:
     def report_job_submission(self, job_info: Any, *args: Any, **kwargs: Any) -> None:
         super().report_job_submission(job_info, *args, **kwargs)  # type: ignore[misc]
         if job_info.external_jobid is not None:
-            for one in _members(job_info.job):
+            for one in members(job_info.job):
                 self._yprov.submitted(one, str(job_info.external_jobid))
 
     def report_job_error(self, job_info: Any, msg: Any = None, **kwargs: Any) -> None:
         error = sys.exc_info()[1]
-        for one in _members(job_info.job):
+        for one in members(job_info.job):
             self._yprov.reported(one, msg, error, job_info.job.is_group())
         super().report_job_error(job_info, msg, **kwargs)  # type: ignore[misc]
 
     def handle_job_success(self, job: Any) -> None:
         """Final: Snakemake has checked the outputs."""
         super().handle_job_success(job)  # type: ignore[misc]
-        for one in _members(job):
+        for one in members(job):
             self._yprov.succeeded(one)
 
     def handle_job_error(self, job: Any) -> None:
         """Final for this attempt, failures of the checks after the job included."""
         error = sys.exc_info()[1]
         super().handle_job_error(job)  # type: ignore[misc]
-        for one in _members(job):
+        for one in members(job):
             self._yprov.failed(one, error)
 
     def cancel(self) -> None:
@@ -146,10 +151,3 @@ class Capture:
         super().shutdown()  # type: ignore[misc]
         if self._yprov_main and not self._yprov.cancelling:
             self._yprov.finish(None)
-
-
-def _members(job: Any) -> list[Any]:
-    """A group's jobs, in an order that does not change; or the job alone."""
-    if job.is_group():
-        return sorted(job.jobs, key=lambda one: (one.rule.name, str(one.output)))
-    return [job]

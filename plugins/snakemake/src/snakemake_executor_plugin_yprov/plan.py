@@ -13,6 +13,16 @@ from yprov4wms.plain import text
 from yprov4wms.recorder import Recorder
 
 
+def task_id(run_id: str, job: Any) -> str:
+    """The id of a job's task, the same in every process that has a part in the run."""
+    rule = job.rule.name
+    products = sorted(map(str, job.output)) or sorted(map(str, job.wildcards))
+    key = "\0".join([run_id, rule, *products]).encode("utf-8", "surrogateescape")
+    digest = hashlib.blake2b(key, digest_size=6).hexdigest()
+    name = "".join(c if (c.isascii() and c.isalnum()) or c == "_" else "_" for c in rule)
+    return f"{name[:60]}-{digest}"
+
+
 class Planner:
     """Knows the task of each job, and tells the recorder what is new in the DAG.
 
@@ -34,12 +44,7 @@ class Planner:
         """The task's id, the same in every process: Snakemake renumbers jobs in children."""
         found = self._ids.get(job)
         if found is None:
-            rule = job.rule.name
-            products = sorted(map(str, job.output)) or sorted(map(str, job.wildcards))
-            key = "\0".join([self._run_id, rule, *products]).encode("utf-8", "surrogateescape")
-            digest = hashlib.blake2b(key, digest_size=6).hexdigest()
-            name = "".join(c if (c.isascii() and c.isalnum()) or c == "_" else "_" for c in rule)
-            found = self._ids[job] = f"{name[:60]}-{digest}"
+            found = self._ids[job] = task_id(self._run_id, job)
         return found
 
     def refresh(self, recorder: Recorder, job: Any = None) -> None:

@@ -18,12 +18,22 @@ from snakemake_executor_plugin_yprov import facts
 from snakemake_executor_plugin_yprov.jobs import Describer
 from snakemake_executor_plugin_yprov.plan import Planner
 from yprov4wms import events
-from yprov4wms.events import Status
+from yprov4wms.events import WHOLE_GROUP, Status
 from yprov4wms.metering import TaskMeter, energy, module_proxy
 from yprov4wms.plain import text
 from yprov4wms.recorder import Guard, Recorder, now
 from yprov4wms.settings import DEFAULT_STORE, Settings
 from yprov4wms.store import RunFolder
+
+#: Names the attempts that a Snakemake which this one spawns is to tell of.
+JOIN = "YPROV_JOIN"
+
+
+def members(job: Any) -> list[Any]:
+    """A group's jobs, in an order that does not change; or the job alone."""
+    if job.is_group():
+        return sorted(job.jobs, key=lambda one: (one.rule.name, str(one.output)))
+    return [job]
 
 
 class _Live:
@@ -37,6 +47,10 @@ class _Live:
         self.finished: str | None = None
         self.error: str | None = None
         self.ran = False
+        #: Its group failed, by its fault or another's.
+        self.in_group = False
+        #: A Snakemake of its own runs it.
+        self.spawned = False
 
     def mark_ran(self) -> None:
         self.ran = True
@@ -91,7 +105,7 @@ class Session:
             with live.meter.attached():
                 yield live.mark_ran
         except BaseException as error:
-            live.error = _text(error)
+            live.error = as_text(error)
             raise
         finally:
             live.finished = now()
@@ -100,9 +114,15 @@ class Session:
         """What a process that Snakemake spawns for the job is told."""
         with self._guard("telling a job who it is"):
             _, planner, _ = self._parts()
-            if job.is_group():
-                return self._environment(None, None)
-            return self._environment(planner.task(job), job.attempt)
+            tasks = [(planner.task(one), one.attempt) for one in members(job)]
+            for task, _ in tasks:
+                if task in self._live:
+                    self._live[task].spawned = True
+            variables = self._environment(*((None, None) if job.is_group() else tasks[0]))
+            if variables:
+                variables[JOIN] = ",".join(f"{task}.{attempt}" for task, attempt in tasks)
+                variables |= self._settings.for_processes()
+            return variables
         return {}
 
     def submitted(self, job: Any, external_id: str) -> None:
@@ -122,7 +142,8 @@ class Session:
         live = self._find(job)
         if live is not None and live.error is None:
             with self._guard("noting an error", live):
-                found = str(message) if message else _text(error) if error else None
+                found = str(message) if message else as_text(error) if error else None
+                live.in_group = group
                 if found is not None:
                     live.error = text(f"in its group: {found}" if group else found)
 
@@ -142,7 +163,7 @@ class Session:
         live = self._pop(job)
         if live is not None:
             with self._guard("recording the failure of a job", live):
-                self._end(live, job, Status.FAILED, _text(error) if error else live.error)
+                self._end(live, job, Status.FAILED, as_text(error) if error else live.error)
 
     def finish(self, error: BaseException | None) -> None:
         """The scheduler is done; ``error`` is what ended it, if something did.
@@ -188,7 +209,7 @@ class Session:
         with recorder.guard("recording the start of the run"):
             self._describer = Describer(recorder, directory, self._workflow)
             self._planner = Planner(self._workflow, recorder.run_id, self._describer)
-            _meter_snakemake()
+            meter_snakemake()
             recorder.emit(
                 facts.run_started(self._workflow, recorder, directory, self.executor, self._host)
             )
@@ -207,7 +228,8 @@ class Session:
         if job is not None:
             with recorder.guard("describing outputs", live.task, live.attempt):
                 outputs = describer.outputs(job, live.task, live.attempt, status)
-        recorder.collect_children(live.task, live.attempt)
+        retries = job.rule.restart_times or 0 if job is not None and live.spawned else 0
+        recorder.collect_children(live.task, live.attempt, retries)
         code = live.meter.exit_code
         recorder.emit(
             events.TaskEnded(
@@ -220,6 +242,7 @@ class Session:
                 signal=-code if code is not None and code < 0 else None,
                 error=error,
                 outputs=outputs,
+                attributes={WHOLE_GROUP: True} if live.in_group else None,
                 processes=live.meter.processes or None,
                 usage=live.meter.figures() or None,
                 host=self._host if live.began else None,
@@ -231,7 +254,7 @@ class Session:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return Status.CANCELLED, type(error).__name__
         if error is not None:
-            return Status.FAILED, _text(error)
+            return Status.FAILED, as_text(error)
         scheduler = self._workflow.scheduler
         if scheduler._user_kill:
             return Status.CANCELLED, "terminated"
@@ -291,13 +314,13 @@ class Session:
         return self._recorder.guard(where, task, attempt)
 
 
-def _text(error: BaseException) -> str:
+def as_text(error: BaseException) -> str:
     if isinstance(error, SpawnedJobError):
         return "SpawnedJobError: the job's own process tells on stderr what went wrong"
     return text(str(error) or type(error).__name__)
 
 
-def _meter_snakemake() -> None:
+def meter_snakemake() -> None:
     """Meter what Snakemake starts for jobs: both modules call ``subprocess`` by a global."""
     from snakemake.executors import local
 
