@@ -331,7 +331,7 @@ def test_parameters_and_roles_keep_their_names(document: Document) -> None:
     assert value(tags["yprov4wms:param_0"]) == 5
     assert tags["yprov4wms:param_text"] == "a 'b' \"c\" $d \\ é"
     assert tags["yprov4wms:param_several"] == '["x","y"]'
-    assert value(tags["yprov4wms:param_nested_deep_er"]) == 1
+    assert value(tags["yprov4wms:param_nested.deep.er"]) == 1
     identifier = document.attempt_id("tags")
     roles = {
         document.label(r["prov:entity"]): r["prov:role"]
@@ -361,7 +361,7 @@ def test_a_script_with_wildcards_in_its_name_is_told_by_each_job(
 
 def test_each_repeat_of_a_benchmark_is_metered(document: Document) -> None:
     (benched,) = document.attempts("benched")
-    assert value(benched["yprov4wms:process_count"]) == 3
+    assert value(benched["yprov4wms:started_processes"]) == 3
     assert document.made(document.attempt_id("benched")) == {"benched.txt", "bench.tsv"}
 
 

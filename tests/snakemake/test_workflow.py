@@ -192,6 +192,12 @@ def test_hyperparameters_and_metrics_are_those_of_the_scores(
         for metric in ("loss", "accuracy"):
             assert value(found["training", metric]["yprov4wms:count"]) == EPOCHS
             series = found["validation", metric]
+            file = (
+                digits.project.store
+                / document.run["yprov4wms:run_id"]
+                / series["dcterms:identifier"]
+            )
+            assert sha256(file) == series["yprov4wms:sha256"]
             assert value(series["yprov4wms:last"]) == pytest.approx(final[metric])
             low, high = value(series["yprov4wms:min"]), value(series["yprov4wms:max"])
             assert low <= value(series["yprov4wms:first"]) <= high
@@ -280,7 +286,7 @@ def test_scripts_and_code_are_told_with_checksums(document: Document, digits: Di
         assert plan["yprov4wms:script_sha256"] == sha256(shipped)
     workflow = entities["run:workflow"]
     assert workflow["yprov4wms:sha256"] == sha256(digits.project.folder / "Snakefile")
-    assert value(workflow["yprov4wms:config_training_epochs"]) == EPOCHS
+    assert value(workflow["yprov4wms:config_training.epochs"]) == EPOCHS
 
 
 def test_the_commit_and_what_differs_from_it(document: Document, digits: Digits) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import msgspec
 import networkx as nx
@@ -337,7 +338,13 @@ def test_the_critical_path_is_as_long_as_the_longest_path_of_networkx(
     size = len(upstream)
     durations = data.draw(st.lists(st.integers(0, 20), min_size=size, max_size=size))
     body = [planned(str(node), *map(str, before)) for node, before in enumerate(upstream)]
-    body += [e for node, length in enumerate(durations) for e in ran(str(node), 10, 10.0 + length)]
+
+    @cache
+    def end(node: int) -> float:
+        return max((end(before) for before in upstream[node]), default=10.0) + durations[node]
+
+    for node, length in enumerate(durations):
+        body += ran(str(node), end(node) - length, end(node))
     found = graph_of(*body).critical_path()
 
     weighted = as_networkx(upstream)
@@ -349,6 +356,16 @@ def test_the_critical_path_is_as_long_as_the_longest_path_of_networkx(
     assert all(
         int(a) in upstream[int(b)] for a, b in zip(found.tasks, found.tasks[1:], strict=False)
     )
+
+
+def test_what_ran_beside_its_upstream_counts_from_the_upstreams_end() -> None:
+    body = [planned("writer"), planned("reader", "writer"), planned("after", "reader")]
+    runs = [*ran("writer", 0, 3), *ran("reader", 0, 3), *ran("after", 3, 4)]
+    found = graph_of(*body, *runs).critical_path()
+    assert found.seconds == 4
+    assert found.tasks in (["writer", "reader", "after"], ["reader", "after"])
+    early = [*ran("writer", 0, 3), *ran("reader", 1, 2), *ran("after", 2, 4)]
+    assert graph_of(*body, *early).critical_path().seconds <= 4
 
 
 def test_parallelism_of_nothing_is_unknown() -> None:

@@ -615,3 +615,27 @@ def test_import_is_light() -> None:
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     own = ["yprov4wms", "yprov4wms.masking", "yprov4wms.masking_rules"]
     assert run.stdout.split() == own
+
+
+@pytest.mark.parametrize(
+    ("command", "masked"),
+    [
+        ("mysql -psecret 2>/dev/null", "mysql -p*** 2>/dev/null"),
+        (
+            "mysqldump --port 3306 -p'a b' db; touch -p c",
+            "mysqldump --port 3306 -p*** db; touch -p c",
+        ),
+        ("curl -s -u user:pw https://h/", "curl -s -u user:*** https://h/"),
+        ("curl --user=me:hunter2 x", "curl --user=me:*** x"),
+        ("sshpass -p hunter2 ssh x", "sshpass -p *** ssh x"),
+        ("train --secret-seed 42 --key-size 2048", None),
+        ("tool -psecret out.txt", None),
+        ("curl -o out:put https://h/", None),
+        ("wget -p https://h/ && mysql -p db", None),
+    ],
+)
+def test_passwords_that_tools_take_by_a_short_option(command: str, masked: str | None) -> None:
+    masker = Masker()
+    assert masker.text(command) == (masked or command)
+    line = b'{"kind":"task-started","command":%s}' % json.dumps(command).encode()
+    assert json.loads(masker.mask_line(line))["command"] == (masked or command)

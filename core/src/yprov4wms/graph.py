@@ -140,26 +140,36 @@ class StepGraph:
         """The chain of dependent tasks that took longest: to end earlier, make these quicker.
 
         A task counts with all its attempts, for what is downstream waited for each of them;
-        with nothing where no attempt's duration is known. A container whose members ran is
-        not named: they stand for it. More than the run took, where one task starts before
-        its upstream has ended (a pipe). Raises CycleError.
+        with nothing where no attempt's duration is known, and from its upstream's end on where
+        it started before that (a pipe, a group). A container whose members ran is not named:
+        they stand for it. Raises CycleError.
         """
         tasks = _Tasks(self.graph)
         upstream = tasks.nested()
         order = tasks.order(upstream)
         covered = self._covered(tasks)
         seconds = [0.0] * len(order)
+        ends: list[datetime | None] = [None] * len(order)
         for index, key in enumerate(tasks.keys):
-            if index not in covered:
-                seconds[index] = _seconds(self._intervals.get(key, ()))
+            if index not in covered and (ran := self._intervals.get(key)):
+                seconds[index] = _seconds(ran)
+                ends[index] = max(end for _, end in ran)
+        reached = list(ends)  # by the chain that leads to each
         longest = [0.0] * len(order)
         came_from = [-1] * len(order)
         for node in order:
+            end, took = ends[node], seconds[node]
+            longest[node] = took
             for before in upstream[node]:
-                if longest[before] > longest[node]:
-                    longest[node] = longest[before]
+                last, alone = reached[before], took
+                if end is not None and last is not None:
+                    alone = min(took, max((end - last).total_seconds(), 0.0))
+                if longest[before] and longest[before] + alone > longest[node]:
+                    longest[node] = longest[before] + alone
                     came_from[node] = before
-            longest[node] += seconds[node]
+            if came_from[node] >= 0:
+                last = reached[came_from[node]]
+                reached[node] = max(filter(None, (end, last)), default=None)
         node = max(order, key=longest.__getitem__, default=-1)
         total = longest[node] if order else 0.0
         path: list[str] = []

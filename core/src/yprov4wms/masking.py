@@ -230,7 +230,8 @@ _FREE = words("attributes config parameters resources value wildcards")
 #: Without one of these, lower-cased, a text holds nothing that the rules below know.
 _HINTS = words(
     "passw pwd passphrase secret token key credential authoriz bearer cookie "
-    "akia asia aiza eyj xox hf_ glpat- github_pat_ ghp_ gho_ ghs_ ghu_ ghr_"
+    "akia asia aiza eyj xox hf_ glpat- github_pat_ ghp_ gho_ ghs_ ghu_ ghr_ "
+    "curl wget mysql sshpass"
 )
 
 

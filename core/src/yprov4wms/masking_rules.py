@@ -23,8 +23,8 @@ TOKEN = "token"
 
 #: A name that ends so tells about a secret.
 _ABOUT = words(
-    "count enabled endpoint env expires expiry file len length max min name path policy prompt "
-    "required stdin ttl type uri url"
+    "count enabled endpoint env expires expiry file index len length max min name path policy "
+    "prompt rate required seed size stdin ttl type uri url"
 )
 _KEYS = words("access account api auth encryption master private secret session signing storage")
 _TOKEN_ENDS = words("dev prod production read ro rw staging test value write")
@@ -166,6 +166,8 @@ def _without_assignments(text: str) -> str:
         before = _name_end().search(text, max(0, match.start() - 80), match.start())
         name = text[before.start() if before else match.start() : match.end("name")]
         kind = kind_of_name(name) if match["set"] or name[0] == "-" else ""
+        if _cluster().match(name):
+            kind = ""  # ``-psecret``: the next word is not its value
         found = _secret_value(text, at, kind) if kind else None
         if found:
             end, mask = found
@@ -184,6 +186,14 @@ def _names() -> re.Pattern[str]:
         (?:(?P<set>[ \t]+=[ \t]+|=(?![=>])|[ \t]*=>[ \t]*|[ \t]*:[ \t]+|:(?![/:\s]))
         |(?:,[ \t]*|[ \t]+)(?!-))""",
         re.A | re.I | re.X,
+    )
+
+
+@cache
+def _cluster() -> re.Pattern[str]:
+    """A one-letter option with its value."""
+    return re.compile(
+        r"-[A-Za-z](?:passw|pwd|passphrase|secret|token|key|cred|cookie)", re.A | re.I
     )
 
 
@@ -243,6 +253,30 @@ def _harmless() -> re.Pattern[str]:
     )
 
 
+def _without_tool_passwords(text: str) -> str:
+    """Without what these tools take as a password by a short option."""
+    user, mysql, sshpass = _tools()
+    text = user.sub(r"\1" + MASK, text)
+    return sshpass.sub(r"\1" + MASK, mysql.sub(r"\1" + MASK, text))
+
+
+@cache
+def _tools() -> tuple[re.Pattern[str], ...]:
+    before, word = (
+        r"\b(?:{})\b[^\n;&|]{{0,2000}}?[ \t]",
+        r"(?!\*\*\*)(?:\"[^\"\n]+\"|'[^'\n]+'|[^\s\"';&|]+)",
+    )
+    return (
+        re.compile(
+            "(" + before.format("curl|wget") + r"(?:-u[ \t]*|-U[ \t]*|--(?:proxy-)?user[ \t=])"
+            r"[\"']?[^\s\"':]+:)(?!\*\*\*)[^\s\"';&|]+",
+            re.A,
+        ),
+        re.compile("(" + before.format(r"mysql\w*") + "-p)" + word, re.A),
+        re.compile("(" + before.format("sshpass") + r"-p[ \t]*)" + word, re.A),
+    )
+
+
 def _without_url_secrets(text: str) -> str:
     """Without ``user:password@``, and without what signs a URL."""
     if "://" not in text:
@@ -267,4 +301,10 @@ def _signature() -> re.Pattern[str]:
     return re.compile(r"([?&](?:[a-z-]{0,20}signature|sig)=)[\w%+/=~.-]{8,}", re.A | re.I)
 
 
-RULES = (without_shapes, _without_authorization, _without_assignments, _without_url_secrets)
+RULES = (
+    without_shapes,
+    _without_authorization,
+    _without_assignments,
+    _without_tool_passwords,
+    _without_url_secrets,
+)

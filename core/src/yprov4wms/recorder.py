@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -53,9 +54,20 @@ def _told(error: BaseException) -> str:
         return type(error).__name__
 
 
+class _Second:
+    """The last second that was written out: to format it costs more than the rest of a time."""
+
+    known = (-1, "")
+
+
 def now() -> str:
     """The time as events carry it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    second, rest = divmod(time.time_ns(), 1_000_000_000)
+    known, text = _Second.known
+    if known != second:
+        text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        _Second.known = second, text
+    return f"{text}.{rest // 1000:06}+00:00"
 
 
 class Recorder:
@@ -115,12 +127,12 @@ class Recorder:
                 if self._journal is None:
                     return
                 # Never back, whatever the clock does: a file's order is that of its times.
-                self._time = time = max(now(), self._time)
+                self._time = moment = max(now(), self._time)
                 writer, lines = self._journal.writer, []
                 for event in (*self._unwritten, *batch):
                     self._seq += 1
                     event.v = events.VERSION
-                    event.time = time
+                    event.time = moment
                     event.writer = writer
                     event.seq = self._seq
                     event.run = self.run_id

@@ -232,6 +232,15 @@ class TestOutput:
             yprov4wms(store, "export", FIRST, "--format", form).stdout == (store / "g").read_bytes()
         )
 
+    def test_a_graph_is_compressed_as_its_suffix_says(self, store: Path) -> None:
+        plain = yprov4wms(store, "export", FIRST, "--format", "dot").stdout
+        for name in ("g.dot.gz", "g.dot.zst"):
+            done = yprov4wms(store, "export", FIRST, "--format", "dot", "-o", name)
+            assert done.returncode == 0
+        assert gzip.decompress((store / "g.dot.gz").read_bytes()) == plain
+        packed = (store / "g.dot.zst").read_bytes()
+        assert zstandard.ZstdDecompressor().decompressobj().decompress(packed) == plain
+
     def test_a_closed_pipe_is_no_error(self, store: Path) -> None:
         command = f"{sys.executable} -m yprov4wms export {FIRST} -o - | head -c 10"
         done = subprocess.run(

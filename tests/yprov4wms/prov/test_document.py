@@ -443,6 +443,24 @@ def test_a_task_that_never_ran_is_a_plan_with_a_status_and_no_activity(status: s
     assert list(found["activity"]) == ["run:workflow_run"]
 
 
+def test_a_step_depends_on_what_its_tasks_depend_on() -> None:
+    """Also where an engine learnt of it later, as Snakemake after a checkpoint."""
+    found = document(
+        e.StepDeclared(step="one"),
+        e.StepDeclared(step="agg", depends_on=["one"]),
+        e.TaskPlanned(task="m", step="made"),
+        e.TaskPlanned(task="o1", step="one", depends_on=["m"]),
+        e.TaskPlanned(task="o2", step="one", depends_on=["m", "o1"]),
+        e.TaskPlanned(task="a", step="agg", depends_on=["o1", "o2"]),
+        *(begins(name) for name in ("m", "o1", "o2", "a")),
+        *(ends(name) for name in ("m", "o1", "o2", "a")),
+    )
+    assert sorted(related(found, "wasInfluencedBy", "depends-on")) == [
+        (step_id("agg"), step_id("one")),
+        (step_id("one"), step_id("made")),
+    ]
+
+
 def test_what_depends_on_a_failure_says_on_which() -> None:
     found = document(
         e.TaskPlanned(task="a", step="s"),
@@ -573,7 +591,7 @@ def test_an_attempt_has_all_that_its_events_say() -> None:
             "yprov4wms:script": "s.py",
             "yprov4wms:script_sha256": sha("1"),
             "yprov4wms:param_lr": 0.1,
-            "yprov4wms:param_deep_er": "[1,null]",
+            "yprov4wms:param_deep.er": "[1,null]",
             "yprov4wms:param_flag": True,
             "yprov4wms:param_": 1,
             "yprov4wms:wildcard_sample": "A 1",
@@ -587,7 +605,7 @@ def test_an_attempt_has_all_that_its_events_say() -> None:
             "yprov4wms:exit_code": 1,
             "yprov4wms:error": 'line 1\n"line" 2',
             "yprov4wms:pid": 7,
-            "yprov4wms:process_count": 2,
+            "yprov4wms:started_processes": 2,
             "yprov4wms:cpu_time": 1.5,
             "yprov4wms:cpu_time_unit": "s",
             "yprov4wms:cpu_time_method": "wait4",
@@ -600,7 +618,7 @@ def test_an_attempt_has_all_that_its_events_say() -> None:
         == activity
     )
     assert "yprov4wms:energy" not in activity
-    assert "yprov4wms:param_none" not in activity
+    assert activity["yprov4wms:param_none"] == "null"
     assert found["activity"][task("a")]["yprov4wms:resource_mem_mb"]["type"] == "xsd:long"
     assert (task("a"), by_label(found, "env.yaml")) in related(found, "used")
 
@@ -608,12 +626,17 @@ def test_an_attempt_has_all_that_its_events_say() -> None:
 def test_keys_that_would_be_one_attribute_are_both_there() -> None:
     found = document(
         e.TaskStarted(
-            task="a", attempt=1, parameters={"m": {"lr": 1}, "m_lr": 2, "m lr": 3, "m/lr": 4}
+            task="a",
+            attempt=1,
+            parameters={"m": {"lr": 1}, "m_lr": 2, "m.lr": 3, "m lr": 4, "größe": 5},
         ),
         ends("a"),
     )
-    values = [value(v) for k, v in found["activity"][task("a")].items() if ":param_" in k]
-    assert sorted(values) == [1, 2, 3, 4]
+    attempt = found["activity"][task("a")]
+    names = {k.removeprefix("yprov4wms:param_"): value(v) for k, v in attempt.items()}
+    assert (names["m.lr"], names["m_lr"], names["m.lr_"]) == (1, 2, 3)
+    named = {v: names[k.removesuffix("_name")] for k, v in names.items() if k.endswith("_name")}
+    assert named == {"m.lr": 3, "m lr": 4, "größe": 5}
 
 
 def test_parameters_nested_without_end_do_not_end_the_export() -> None:

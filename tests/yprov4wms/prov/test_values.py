@@ -131,7 +131,9 @@ def test_each_leaf_of_a_nested_mapping_is_an_attribute(values: dict[str, Any]) -
         return 1
 
     found = keyed("param", values)
-    assert len(found) == sum(map(leaves, values.values()))
+    assert len([v for v in found.values() if not isinstance(v, str)]) == sum(
+        map(leaves, values.values())
+    )
     for name in found:
         assert name.startswith("yprov4wms:param_")
         assert LOCAL.fullmatch(name.removeprefix("yprov4wms:"))

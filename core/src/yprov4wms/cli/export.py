@@ -99,8 +99,9 @@ def _graph(folder: RunFolder, form: str, output: str | None) -> None:
         write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        with _writing(output):
-            write_atomically(output, write)
+        name = output
+        with _writing(name):
+            write_atomically(name, lambda file: document.compressed(file, name, write))
         click.echo(output)
 
 

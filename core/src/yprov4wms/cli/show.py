@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,7 @@ from yprov4wms.events import Figure, Status
 from yprov4wms.export.document import children
 from yprov4wms.graph import CycleError, StepGraph
 from yprov4wms.metering import names
+from yprov4wms.metering.energy import carbon
 from yprov4wms.ml.metrics import summarise
 from yprov4wms.prov.attempts import seconds
 from yprov4wms.replay import replay
@@ -83,7 +85,7 @@ def _head(console: Console, run: Run, statuses: dict[str, Status], folder: RunFo
         ("started", style.local_time(start.time)),
         ("took", style.duration(seconds(start.time, end.time)) if end else None),
         ("engine", f"{engine}, executor {start.executor}" if start.executor else engine),
-        ("command", " ".join(start.command) if start.command else None),
+        ("command", shlex.join(start.command) if start.command else None),
         ("directory", start.directory),
         ("host", start.host),
         ("person", (start.person.name or start.person.login) if start.person else None),
@@ -108,12 +110,12 @@ def _clean(value: str | Text) -> str | Text:
 
 
 def _liveness(run: Run) -> Text:
-    """The status; of a run without an end, whether its process is still there."""
+    """The status; of a run without a recorded end, whether its process is still there."""
     text = style.status(run.status)
     if run.end is None and run.start.pid and run.start.host == socket.gethostname():
         alive = Path("/proc").is_dir() and Path(f"/proc/{run.start.pid}").exists()
         if not alive and Path("/proc").is_dir():
-            text.append(" when its process was killed: the record has no end", "yellow")
+            text.append(" when the record stops: its process is gone", "yellow")
     return text
 
 
@@ -186,6 +188,11 @@ def _costs(console: Console, run: Run, rows: list[_Row]) -> None:
     if total is not None:
         methods = sorted({figure.method for row in rows for figure in row.energy})
         lines.append(("energy", f"{style.energy(total)} ({', '.join(methods)})"))
+    intensity = run.start.carbon_intensity
+    if total is not None and intensity is not None and intensity.value is not None:
+        grams = carbon(total, None, intensity.value)
+        if grams is not None:
+            lines.append(("CO2e", f"{style.grams(grams)} at {intensity.value:g} gCO2e/kWh"))
     graph = StepGraph.of(run)
     peak = graph.parallelism()
     if peak.peak:

@@ -80,6 +80,12 @@ def energy(figure: Figure | None) -> str:
     return ""
 
 
+def grams(kilograms: Figure) -> str:
+    """Of CO2 equivalent, as one figure or as the bounds of an estimate."""
+    bounds = [kilograms.value] if kilograms.value is not None else [kilograms.low, kilograms.high]
+    return "-".join(f"{bound * 1000:.3g}" for bound in bounds if bound is not None) + " g"
+
+
 def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
     """The items, with a bar on stderr where that is a terminal and they are many."""
     if len(items) < 20 or not sys.stderr.isatty():

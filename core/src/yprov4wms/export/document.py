@@ -90,15 +90,20 @@ def _kept(folder: RunFolder, child: ChildAttached) -> bytes:
 
 def write_document(writer: ProvJsonWriter, file: BinaryIO, name: str) -> None:
     """Write to an open file, compressed as the suffix of ``name`` says."""
+    compressed(file, name, writer.write_to)
+
+
+def compressed(file: BinaryIO, name: str, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill an open file, compressed as the suffix of ``name`` says."""
     if name.endswith(".gz"):
         with gzip.GzipFile(
             fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6
         ) as packed:
-            writer.write_to(cast("BinaryIO", packed))
+            write(cast("BinaryIO", packed))
     elif name.endswith(".zst"):
         import zstandard
 
         with zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False) as stream:
-            writer.write_to(cast("BinaryIO", stream))
+            write(cast("BinaryIO", stream))
     else:
-        writer.write_to(file)
+        write(file)

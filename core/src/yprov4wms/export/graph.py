@@ -61,7 +61,8 @@ def write_graph(graph: StepGraph | nx.DiGraph[str], form: str, file: BinaryIO) -
     if lines is None:
         raise ValueError(f"unknown graph format {form!r}: use one of {', '.join(FORMATS)}")
     whole = graph.graph if isinstance(graph, StepGraph) else graph
-    file.writelines(line.encode("utf-8", "replace") for line in lines(whole))
+    for line in lines(whole):
+        file.write(line.encode("utf-8", "replace"))
 
 
 def _node_link(graph: nx.DiGraph[str]) -> Iterator[str]:

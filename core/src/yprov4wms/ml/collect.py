@@ -62,10 +62,10 @@ def _found(folder: RunFolder, task: str, attempt: int) -> Iterator[tuple[ChildAt
         if not isinstance(run, MLRun):
             continue
         spool = io.BytesIO()
-        build(run, sub).write_to(spool)
+        place = f"{folder.ml_runs(task, attempt)}/{sub.run_id}"
+        build(run, sub, place).write_to(spool)
         content = spool.getvalue()
-        relative = f"{folder.ml_runs(task, attempt)}/{sub.run_id}/prov.json"
-        document = File(path=relative, size=len(content))
+        document = File(path=f"{place}/prov.json", size=len(content))
         yield (
             ChildAttached(
                 task=task,

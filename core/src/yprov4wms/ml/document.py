@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 from typing import Any, BinaryIO
 
 from yprov4wms.events import File, MLArtifact, MLDataset, MLMetricDeclared, MLModel
 from yprov4wms.journal import spool_folder
-from yprov4wms.ml.metrics import Summary, summarise
+from yprov4wms.ml.metrics import summarise
 from yprov4wms.prov import attributes as attrs
 from yprov4wms.prov.attempts import seconds
 from yprov4wms.prov.files import file_attributes
@@ -36,13 +38,17 @@ def write(folder: RunFolder) -> None:
     write_atomically(folder.document, fill)
 
 
-def build(run: MLRun, folder: RunFolder) -> ProvJsonWriter:
-    """The run's records; metric series are summarised from their files in ``folder``."""
-    return _Document(run, folder).build()
+def build(run: MLRun, folder: RunFolder, place: str = "") -> ProvJsonWriter:
+    """The run's records; metric series are summarised from their files in ``folder``.
+
+    place: of that folder, from where the document's paths of series are to start.
+    """
+    return _Document(run, folder, place).build()
 
 
 class _Document:
-    def __init__(self, run: MLRun, folder: RunFolder) -> None:
+    def __init__(self, run: MLRun, folder: RunFolder, place: str) -> None:
+        self._place = f"{place}/" if place else ""
         self._run = run
         self._folder = folder
         self._writer = ProvJsonWriter({ML: run_namespace(run.id)})
@@ -81,7 +87,7 @@ class _Document:
             "yprov:python_version": start.python,
             "yprov:host_name": start.host,
             "yprov4wms:pid": start.pid,
-            "yprov4wms:command": " ".join(start.command) if start.command else None,
+            "yprov4wms:command": shlex.join(start.command) if start.command else None,
             "yprov4wms:directory": start.directory,
             "yprov4wms:error": end.error if end else None,
             "yprov4wms:recorder_failures": len(self._run.failures) or None,
@@ -155,11 +161,13 @@ class _Document:
             "yprov:context": metric.context,
             "yprov:source": metric.source,
             "yprov4wms:unit": metric.unit,
-            "dcterms:identifier": metric.path,
+            "dcterms:identifier": self._place + metric.path,
         }
-        summary = self._summary(metric.path)
-        if summary is not None:
+        series = self._series(metric.path)
+        if series is not None:
+            summary = summarise(series.splitlines(keepends=True))
             values |= {
+                "yprov4wms:sha256": hashlib.sha256(series).hexdigest() if self._run.end else None,
                 "yprov4wms:count": summary.count,
                 "yprov4wms:first": summary.first,
                 "yprov4wms:last": summary.last,
@@ -170,15 +178,11 @@ class _Document:
         if identifier is not None:
             self._writer.relation("wasGeneratedBy", identifier, self._context(metric.context))
 
-    def _summary(self, path: str) -> Summary | None:
+    def _series(self, path: str) -> bytes | None:
         try:
-            content = self._folder.read(path)
+            return self._folder.read(path)
         except (OSError, ValueError):
-            spooled = self._spooled(path)
-            if spooled is None:
-                return None
-            content = spooled
-        return summarise(content.splitlines(keepends=True))
+            return self._spooled(path)
 
     def _spooled(self, path: str) -> bytes | None:
         """A series that its writer, killed or still alive, has not sent to a remote store."""

@@ -107,7 +107,7 @@ def _add_start(values: dict[str, Any], start: TaskStarted) -> None:
         ("engine", start.attributes),
     ):
         if found:
-            values |= attrs.keyed(kind, found)
+            values |= attrs.keyed(kind, found, null="null" if kind == "param" else None)
 
 
 def _add_end(values: dict[str, Any], end: TaskEnded) -> None:
@@ -118,7 +118,7 @@ def _add_end(values: dict[str, Any], end: TaskEnded) -> None:
         values["yprov4wms:host"] = end.host
     if end.processes:
         values["yprov4wms:pid"] = end.processes[0].pid
-        values["yprov4wms:process_count"] = len(end.processes)
+        values["yprov4wms:started_processes"] = len(end.processes)
     if end.attributes:
         values |= attrs.keyed("engine", end.attributes)
 

@@ -12,26 +12,41 @@ _names: dict[tuple[str, str], str] = {}
 _figures: dict[tuple[str, str, str, str | None], tuple[str, str]] = {}
 
 
-def keyed(prefix: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``yprov4wms:<prefix>_<key>`` for each item; nested mappings are joined with ``_``."""
+def keyed(
+    prefix: str, values: Mapping[str, Any] | None, *, null: str | None = None
+) -> dict[str, Any]:
+    """``yprov4wms:<prefix>_<key>`` for each item; keys of nested mappings follow a dot.
+
+    A key that cannot be part of a name stands beside, as ``..._name``. null: what stands for
+    None, which else is left out.
+    """
     found: dict[str, Any] = {}
-    _add(found, f"{prefix}_", values or {})
+    _add(found, f"{prefix}_", "", values or {}, null)
     return found
 
 
-def _add(found: dict[str, Any], prefix: str, values: Mapping[str, Any]) -> None:
+def _add(
+    found: dict[str, Any], prefix: str, path: str, values: Mapping[str, Any], null: str | None
+) -> None:
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            _add(found, f"{prefix}{key}_", value)
+            _add(found, prefix, f"{path}{key}.", value, null)
             continue
+        if value is None:
+            if null is None:
+                continue
+            value = null
+        key = path + key
         name = _names.get((prefix, key))
         if name is None:
             if len(_names) > 10_000:
                 _names.clear()
             name = _names[prefix, key] = f"yprov4wms:{local_name(f'{prefix}{key}')}"
-        while name in found:  # ``{"a": {"b": 1}, "a_b": 2}``
+        while name in found:  # ``{"a": {"b": 1}, "a.b": 2}``
             name += "_"
         found[name] = value
+        if not name.endswith(key):
+            found.setdefault(f"{name}_name", key)
 
 
 def figures(usage: Mapping[str, Figure] | None) -> str:

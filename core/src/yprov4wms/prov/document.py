@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,17 @@ def _node(task: Task) -> str:
     return attempt_id(task.attempts[-1]) if task.attempts else task_plan_id(task)
 
 
+def _steps_before(run: Run) -> dict[str, dict[str, None]]:
+    """By step the others whose tasks its own tasks depend on."""
+    found: dict[str, dict[str, None]] = {}
+    for task in run.tasks.values():
+        for upstream in task.depends_on:
+            other = run.tasks.get(upstream)
+            if other is not None and other.step != task.step and other.step and task.step:
+                found.setdefault(task.step, {})[other.step] = None
+    return found
+
+
 class WorkflowDocument:
     """Writes one run's records.
 
@@ -81,6 +93,7 @@ class WorkflowDocument:
         self._statuses = run.statuses()
         self._software: set[str] = set()
         self._steps: dict[str, str] = {}
+        self._before = _steps_before(run)
         self._members: dict[int, set[str]] = {}
         intensity = run.start.carbon_intensity
         self._intensity = intensity.value if intensity else None
@@ -91,6 +104,9 @@ class WorkflowDocument:
         self._workflow(self._run.start)
         for step in self._run.steps.values():
             self._step(step)
+        for name in self._before:
+            if name not in self._run.steps:
+                self._step(StepDeclared(step=name))
         for done, task in enumerate(self._run.tasks.values()):
             if task.attempts:
                 self._attempts(task)
@@ -144,7 +160,7 @@ class WorkflowDocument:
             "yprov4wms:run_id": run.id,
             "yprov4wms:engine_run_id": start.engine_run_id,
             "yprov4wms:executor": start.executor,
-            "yprov4wms:command": " ".join(start.command) if start.command else None,
+            "yprov4wms:command": shlex.join(start.command) if start.command else None,
             "yprov4wms:directory": start.directory,
             "yprov4wms:host": start.host,
             "yprov4wms:pid": start.pid,
@@ -166,7 +182,7 @@ class WorkflowDocument:
             "yprov4wms:path": main.path if main else None,
             "yprov4wms:sha256": main.sha256 if main else None,
             **attrs.git(start.git),
-            **attrs.keyed("config", start.config),
+            **attrs.keyed("config", start.config, null="null"),
         }
         writer.element("entity", WORKFLOW, attributes(plan))
         for file in start.files or ():
@@ -192,7 +208,7 @@ class WorkflowDocument:
 
     def _step(self, step: StepDeclared) -> None:
         identifier = self._step_plan(step.step, step)
-        for upstream in dict.fromkeys(step.depends_on or ()):
+        for upstream in dict.fromkeys([*(step.depends_on or ()), *self._before.get(step.step, ())]):
             before = self._step_plan(upstream)
             self._writer.relation("wasInfluencedBy", identifier, before, _DEPENDS_ON)
 

@@ -95,8 +95,14 @@ class Describer:
 
     def kept(self, file: Any) -> File | None:
         """An output of a job that need not run, as it lies there from an earlier run."""
-        described = _as_stored(file, self._recorder.describe(_local_path(file)))
-        return described if described.type is not FileType.MISSING else None
+        described = self._recorder.describe(_local_path(file))
+        if described.type is FileType.MISSING:
+            return None
+        if described.type is FileType.FILE and (described.size or 0) <= INLINE_BYTES:
+            described = self._recorder.identify(described, "", 0)
+        elif described.type is FileType.FILE:
+            described.note = "not read: the job that made it need not run"
+        return _as_stored(file, described)
 
     def _line(self, rule: Any) -> int | None:
         """The line in the Snakefile: a rule's own number counts in its compiled form."""

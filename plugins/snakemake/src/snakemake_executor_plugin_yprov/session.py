@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import SpawnedJobError
+from snakemake.settings.types import Quietness
 from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_yprov import facts
@@ -196,11 +197,13 @@ class Session:
         from snakemake.logging import logger
 
         directory = str(Path.cwd())
+        output_settings = self._workflow.output_settings
         secrets = list(getattr(self._workflow, "envvars", ()))
         recorder = self._recorder = Recorder(
             self._settings,
             directory,
-            logger.warning,
+            # Where Snakemake is to say nothing it hides warnings, too.
+            _tell if Quietness.ALL in (output_settings.quiet or ()) else logger.warning,
             secret_names=facts.secret_names(secrets),
             ignore=[".snakemake_timestamp"],
         )
@@ -270,9 +273,12 @@ class Session:
                 from yprov4wms.export.document import export
 
                 export(folder, nest=self._settings.nest)
-                told = f"provenance is in {folder.document}"
-        with suppress(OSError):  # whoever read stderr is gone
-            print(f"yprov: {told}; look at it: {self._show(folder)}", file=sys.stderr)
+                kind = "incomplete provenance" if recorder.failures else "provenance"
+                told = f"{kind} is in {folder.document}"
+        told += f"; look at it: {self._show(folder)}"
+        if not folder.remote and not Path(folder.location).is_dir():
+            told = f"the record of run {folder.run_id} was removed while it was written"
+        _tell(f"yprov: {told}")
 
     def _show(self, folder: RunFolder) -> str:
         """The command that shows the run, as it is typed where Snakemake was started."""
@@ -312,6 +318,11 @@ class Session:
             return suppress(Exception)
         task, attempt = (live.task, live.attempt) if live else (None, None)
         return self._recorder.guard(where, task, attempt)
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError):  # whoever read stderr is gone
+        print(line, file=sys.stderr)
 
 
 def as_text(error: BaseException) -> str:
