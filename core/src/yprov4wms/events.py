@@ -155,7 +155,11 @@ class Event(msgspec.Struct, tag_field="kind", omit_defaults=True, kw_only=True, 
 
 
 class RunStarted(Event, tag="run-started", kw_only=True):
-    """A workflow run began. ``engine`` is the system that executes it."""
+    """A workflow run began. ``engine`` is the system that executes it.
+
+    imported: the run was recorded afterwards, from what the engine left behind; the times of
+        its events then say nothing about it.
+    """
 
     engine: Software
     workflow: str
@@ -174,6 +178,7 @@ class RunStarted(Event, tag="run-started", kw_only=True):
     executor: str | None = None
     parent: Parent | None = None
     carbon_intensity: Figure | None = None
+    imported: bool = False
     attributes: dict[str, Any] | None = None
 
 

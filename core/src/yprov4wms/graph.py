@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from yprov4wms.events import StepDeclared, TaskEnded, TaskStarted
+from yprov4wms.events import Status, StepDeclared, TaskEnded, TaskStarted
 from yprov4wms.metering.names import CPU_TIME, SECONDS
 from yprov4wms.run import Run, Task
 
@@ -372,11 +372,14 @@ def _add_tasks(
     for task in run.tasks.values():
         key = task_key(task.id)
         happened, ran = _happened(task)
+        status = statuses[task.id]
+        # Of an imported run an attempt without an end is one of which no more is known.
+        unknown = run.start.imported and status is Status.RUNNING
         values = {
             "label": task.name or key,
             "task": task.id,
             "step": task.step or None,
-            "status": statuses[task.id].value,
+            "status": None if unknown else status.value,
             "attempts": len(task.attempts),
             **happened,
         }

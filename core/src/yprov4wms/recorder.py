@@ -211,6 +211,10 @@ class Recorder:
     def finish(self, status: Status, error: str | None = None) -> None:
         """Record the end, wait for checksums under way, force all to the disk."""
         self.emit(events.RunEnded(status=status, error=error))
+        self.drain()
+
+    def drain(self) -> None:
+        """Wait for checksums under way, and force all to the disk."""
         self._hasher.drain(None)
         with self._lock, self.guard("forcing the journal to the disk"):
             if self._journal is not None:

@@ -128,6 +128,7 @@ def _finish(run: Run) -> None:
             if any(attempt.key >= INNER_RETRY for attempt in task.attempts):
                 _unfold_retries(run, task)
         for attempt in task.attempts:
+            attempt.imported = run.start.imported
             attempt.conclude()
 
 

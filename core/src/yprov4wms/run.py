@@ -65,6 +65,8 @@ class Attempt(msgspec.Struct, gc=False):
     executing_line: bytes | None = None
     executed_line: bytes | None = None
     external_id: str | None = None
+    #: The times of its events are those of an import.
+    imported: bool = False
     children: list[bytes] | None = None
     #: For each input the attempt whose output it was when this one started, or None.
     sources: list[Attempt | None] | None = None
@@ -76,12 +78,16 @@ class Attempt(msgspec.Struct, gc=False):
         if self.executing_line is not None and start is not None:
             executing = _typed(self.executing_line, events.TaskExecuting)
             start.host = executing.host if executing and executing.host else start.host
+        if self.imported and start is not None:
+            start.time = ""
         return start
 
     @property
     def end(self) -> events.TaskEnded | None:
         """With what the process that executed it knows better than the engine."""
         end = _typed(self.ended_line, events.TaskEnded)
+        if self.imported and end is not None:
+            end.time = ""
         if self.executed_line is None:
             return end
         executed = _typed(self.executed_line, events.TaskExecuted)

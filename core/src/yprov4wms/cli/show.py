@@ -61,7 +61,7 @@ def command(run: str, store: str, everything: bool) -> None:
 def _workflow(console: Console, run: Run, folder: RunFolder, everything: bool) -> None:
     statuses = run.statuses()
     _head(console, run, statuses, folder)
-    rows = [_Row(task, statuses[task.id]) for task in run.tasks.values()]
+    rows = [_Row(task, statuses[task.id], run) for task in run.tasks.values()]
     _costs(console, run, rows)
     _tasks(console, rows, everything)
     _children(console, run, folder, everything)
@@ -82,8 +82,11 @@ def _head(console: Console, run: Run, statuses: dict[str, Status], folder: RunFo
     lines: list[tuple[str, Any]] = [
         ("run", run.id),
         ("status", _liveness(run)),
-        ("started", style.local_time(start.time)),
-        ("took", style.duration(seconds(start.time, end.time)) if end else None),
+        ("imported" if start.imported else "started", style.local_time(start.time)),
+        (
+            "took",
+            None if not end or start.imported else style.duration(seconds(start.time, end.time)),
+        ),
         ("engine", f"{engine}, executor {start.executor}" if start.executor else engine),
         ("command", shlex.join(start.command) if start.command else None),
         ("directory", start.directory),
@@ -93,7 +96,7 @@ def _head(console: Console, run: Run, statuses: dict[str, Status], folder: RunFo
         ("under", f"task {start.parent.task} of run {start.parent.run}" if start.parent else None),
         ("error", end.error if end else None),
     ]
-    counts = Counter(str(status) for status in statuses.values())
+    counts = Counter(_status(run, status) for status in statuses.values())
     lines.append(("tasks", ", ".join(f"{n} {s}" for s, n in sorted(counts.items())) or "none"))
     console.print(Text(style.plain(start.workflow), "bold"))
     _pairs(console, lines)
@@ -111,6 +114,9 @@ def _clean(value: str | Text) -> str | Text:
 
 def _liveness(run: Run) -> Text:
     """The status; of a run without a recorded end, whether its process is still there."""
+    if run.start.imported:
+        end = str(run.status) if run.end else "what became of it is not recorded"
+        return Text(f"{end} (imported: what the engine's own record holds)")
     text = style.status(run.status)
     if run.end is None and run.start.pid and run.start.host == socket.gethostname():
         alive = Path("/proc").is_dir() and Path(f"/proc/{run.start.pid}").exists()
@@ -127,12 +133,18 @@ def _code(run: Run) -> str | None:
     return f"git {git.commit[:12]} ({git.branch or 'detached'}, {state})"
 
 
+def _status(run: Run, status: Status) -> str:
+    """Of an imported run an attempt without an end is one of which no more is known."""
+    return "unknown" if run.start.imported and status is Status.RUNNING else str(status)
+
+
 class _Row:
     """A task as one line: its attempts taken together."""
 
-    def __init__(self, task: Task, status: Status) -> None:
+    def __init__(self, task: Task, status: Status, run: Run) -> None:
         self.task = task
         self.status = status
+        self.told = _status(run, status)
         self.label = style.plain(task.name)
         self.seconds: float | None = None
         self.cpu: float | None = None
@@ -234,7 +246,7 @@ def _tasks(console: Console, rows: list[_Row], everything: bool) -> None:
             tries = len(row.task.attempts)
             table.add_row(
                 Text(row.label),
-                style.status(row.status),
+                style.status(row.told),
                 str(tries or ""),
                 "" if row.exit_code is None else str(row.exit_code),
                 style.duration(row.seconds),

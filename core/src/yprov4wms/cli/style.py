@@ -15,7 +15,7 @@ from yprov4wms.events import Figure, Status
 
 _T = TypeVar("_T")
 
-_COLOURS = {
+_COLOURS: dict[str, str] = {
     Status.COMPLETED: "green",
     Status.CACHED: "green",
     Status.UP_TO_DATE: "cyan",
@@ -39,7 +39,7 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def status(value: Status) -> Text:
+def status(value: str) -> Text:
     return Text(str(value), _COLOURS.get(value, ""))
 
 

@@ -34,11 +34,11 @@ def attempt_times(start: TaskStarted | None, end: TaskEnded | None) -> Times:
 
     Where clocks of two hosts contradict each other, the recording host's stand.
     """
-    began = (end.began if end else None) or (start.time if start else None)
-    finished = (end.finished or end.time) if end else None
+    began = (end.began if end else None) or (start.time if start else None) or None
+    finished = (end.finished or end.time or None) if end else None
     if _in_order(began, finished):
         return began, finished
-    began, finished = start.time if start else None, end.time if end else None
+    began, finished = (start.time or None) if start else None, (end.time or None) if end else None
     return (began, finished) if _in_order(began, finished) else (None, finished)
 
 

@@ -145,6 +145,8 @@ class WorkflowDocument:
         run, writer = self._run, self._writer
         end = run.end
         began, finished = start.time or None, end.time if end else None
+        if start.imported:
+            began = finished = None
         if began and finished and finished < began:
             began = None  # by another host's clock
         activity = {
@@ -153,7 +155,8 @@ class WorkflowDocument:
             "prov:label": start.workflow,
             "prov:type": Type.WORKFLOW_RUN,
             "yprov4wfs:level": Level.WORKFLOW,
-            "yprov4wfs:status": run.status,
+            "yprov4wfs:status": None if start.imported and run.end is None else run.status,
+            "yprov4wms:imported": start.imported or None,
             "yprov4wfs:engine": start.engine.name,
             "yprov4wfs:execution_time_sec": seconds(began, finished),
             "yprov4wfs:run_platform": start.platform,
@@ -285,7 +288,8 @@ class WorkflowDocument:
         for attempt in task.attempts:
             identifier = attempt_id(attempt)
             start, end = attempt.start, attempt.end
-            lost = end is None and (self._run.end is not None or attempt is not task.last)
+            ended = self._run.end is not None or attempt is not task.last
+            lost = end is None and (ended or attempt.imported)
             times = attempt_times(start, end)
             body = attempt_attributes(task, attempt, start, end, times, self._intensity, lost)
             self._writer.element("activity", identifier, body)

@@ -15,9 +15,13 @@ from yprov4wms.recorder import Recorder
 
 def task_id(run_id: str, job: Any) -> str:
     """The id of a job's task, the same in every process that has a part in the run."""
-    rule = job.rule.name
-    products = sorted(map(str, job.output)) or sorted(map(str, job.wildcards))
-    key = "\0".join([run_id, rule, *products]).encode("utf-8", "surrogateescape")
+    products = list(map(str, job.output)) or list(map(str, job.wildcards))
+    return name_of(run_id, job.rule.name, products)
+
+
+def name_of(run_id: str, rule: str, products: list[str]) -> str:
+    """products: the task's outputs, or where it has none what else tells it from others."""
+    key = "\0".join([run_id, rule, *sorted(products)]).encode("utf-8", "surrogateescape")
     digest = hashlib.blake2b(key, digest_size=6).hexdigest()
     name = "".join(c if (c.isascii() and c.isalnum()) or c == "_" else "_" for c in rule)
     return f"{name[:60]}-{digest}"
