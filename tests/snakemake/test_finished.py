@@ -244,3 +244,42 @@ def test_an_unknown_engine_and_a_store_that_cannot_be_written(small: Project) ->
     done = small.yprov4wms("import", "snakemake", "--store", "Snakefile/store")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+# -- snakemake --reporter yprov --------------------------------------------------------------
+
+
+def test_the_reporter_joins_the_record_with_the_present_dag(
+    imported: dict[str, tuple[Project, Document]],
+) -> None:
+    project, _ = imported["file"]
+    options = ("--reporter", "yprov", "--report-yprov-store", "reported", "--", "all", "never.txt")
+    done = project.snakemake(*options, executor=None)
+    assert done.returncode == 0, done.stderr
+    (run,) = (project.folder / "reported").iterdir()
+    assert str(run / "prov.json") in done.stderr
+    document = project.document(run)
+    split = document.attempt_id("split")
+    for identifier, attempt in document.section("activity").items():
+        if attempt.get("yprov4wms:step") == "part":
+            assert value(attempt["yprov4wms:param_factor"]) == 3
+            assert attempt["yprov4wms:wildcard_name"] in ("a", "b")
+            assert document.informants(identifier, "depends-on") == {split}
+    assert document.section("entity")["run:step_part"]["yprov4wms:line"]
+    assert document.section("entity")["run:workflow"]["yprov4wms:path"] == "Snakefile"
+
+
+def test_the_reporter_tells_what_is_still_to_do(small: Project) -> None:
+    with (small.folder / "Snakefile").open("a") as file:
+        file.write("rule b:\n    input: 'a.txt'\n    output: 'b.txt'\n    shell: 'exit 1'\n")
+    done = small.snakemake("--reporter", "yprov", "--", "b.txt", executor=None)
+    assert done.returncode == 0, done.stderr
+    assert small.document().statuses() == {"a": ["completed"], "b": ["not-started"]}
+
+
+def test_the_reporter_without_any_record_is_one_error(project: Project) -> None:
+    project.snakefile("rule a:\n    output: 'a.txt'\n    shell: 'touch {output}'\n")
+    done = project.snakemake("--reporter", "yprov", executor=None)
+    assert done.returncode == 1
+    assert "has no record of any job" in done.stderr
+    assert project.runs() == []

@@ -56,6 +56,22 @@ def run_started(
     )
 
 
+def run_found(workflow: Any, recorder: Recorder, directory: str) -> events.RunStarted:
+    """The event that opens an import: what the workflow is now, not what ran it then."""
+    main = source_path(next(iter(workflow.included), None))
+    files = _files(workflow, recorder)
+    return events.RunStarted(
+        engine=Software(name="snakemake", kind="engine"),
+        workflow=_name(main, directory),
+        directory=directory,
+        main_file=next((file for file in files if file.role == "snakefile"), None),
+        files=files or None,
+        config=plain(dict(workflow.config)) or None,
+        git=environment.git_state(os.path.dirname(main) if main else directory),  # noqa: PTH120
+        imported=True,
+    )
+
+
 def _name(main: str | None, directory: str) -> str:
     """The workflow's name: its folder's, for most are called Snakefile."""
     path = Path(main) if main else Path(directory)

@@ -21,12 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snakemake_executor_plugin_yprov.plan import name_of
+from snakemake_executor_plugin_yprov import facts
+from snakemake_executor_plugin_yprov.jobs import Describer, named, wildcards_of
+from snakemake_executor_plugin_yprov.plan import label_of, name_of
 from yprov4wms import environment, events
 from yprov4wms.events import File, FileType, Software, Status
 from yprov4wms.plain import plain, text
 from yprov4wms.recorder import Recorder
-from yprov4wms.settings import load
+from yprov4wms.settings import Settings, load
 
 _METADATA = "metadata"
 _DATABASE = "metadata.db"
@@ -43,9 +45,17 @@ class _Job(NamedTuple):
     record: dict[str, Any]
 
 
-def import_run(directory: str, store: str, warn: Callable[[str], None]) -> str:
+def import_run(
+    directory: str,
+    store: str,
+    warn: Callable[[str], None],
+    dag: Any = None,
+    settings: Settings | None = None,
+) -> str:
     """Record what ``directory`` holds of finished runs as one run; returns its id.
 
+    dag: Snakemake's own, where it is at hand: it knows names of parameters, wildcards, the
+        rules as they are written, and what is still to be done.
     Raises ValueError where there is no record of Snakemake's, or the store cannot be written.
     """
     folder = Path(directory).absolute()
@@ -55,11 +65,11 @@ def import_run(directory: str, store: str, warn: Callable[[str], None]) -> str:
     records = [*_from_files(kept / _METADATA, warn), *_from_database(kept, warn)]
     if not records:
         raise ValueError(f"{kept} has no record of any job (--drop-metadata leaves none)")
-    settings = load({"store": store, "strict": True})
+    settings = (settings or load())._replace(store=store, strict=True)
     problems: list[str] = []
     recorder = Recorder(settings, str(folder), problems.append, ignore=[".snakemake_timestamp"])
     if recorder.recording:
-        _Import(folder, kept, recorder, _jobs(records)).write()
+        _Import(folder, kept, recorder, _jobs(records), dag).write()
     recorder.close()
     if recorder.failures:
         raise ValueError(problems[0] if problems else "the record could not be written")
@@ -67,18 +77,30 @@ def import_run(directory: str, store: str, warn: Callable[[str], None]) -> str:
 
 
 class _Import:
-    def __init__(self, folder: Path, kept: Path, recorder: Recorder, jobs: list[_Job]) -> None:
+    def __init__(
+        self, folder: Path, kept: Path, recorder: Recorder, jobs: list[_Job], dag: Any
+    ) -> None:
         self._folder = folder
         self._recorder = recorder
         self._jobs = jobs
         self._logs = _logs(kept / "log")
         self._makers = {output: job for job in jobs for output in job.outputs}
+        self._dag = dag
+        #: By output, the jobs of Snakemake's present DAG.
+        self._live = {
+            str(o): job for job in (dag.jobs if dag is not None else ()) for o in job.output
+        }
         self._consumed = {id(maker) for job in jobs for maker in self._upstream(job)}
 
     def write(self) -> None:
         told = {name: _only(log.get(name) for log in self._logs) for name in _NAMES}
         recorder, command = self._recorder, told["Command"]
         snakefile = self._snakefile(told["Snakefile"])
+        if self._dag is not None:
+            recorder.emit(facts.run_found(self._dag.workflow, recorder, str(self._folder)))
+            self._plan()
+            self._run()
+            return
         recorder.emit(
             events.RunStarted(
                 engine=Software(name="snakemake", kind="engine", version=told["Snakemake version"]),
@@ -94,6 +116,10 @@ class _Import:
             )
         )
         self._plan()
+        self._run()
+
+    def _run(self) -> None:
+        recorder = self._recorder
         complete = [self._job(job) for job in self._jobs]
         if all(complete):
             recorder.finish(Status.COMPLETED)
@@ -111,27 +137,47 @@ class _Import:
         for job in self._jobs:
             steps.setdefault(_rule(job), job)
         self._recorder.emit(
-            *(
-                events.StepDeclared(
-                    step=rule,
-                    type="shell" if job.record.get("shellcmd") else None,
-                    code=text(str(job.record["code"])) if job.record.get("code") else None,
-                )
-                for rule, job in steps.items()
-            ),
-            *(
-                events.TaskPlanned(
-                    task=self._task(job),
-                    step=_rule(job),
-                    label=text(f"{_rule(job)} {job.outputs[0]}"),
-                    depends_on=sorted(
-                        {self._task(maker) for maker in self._upstream(job) if maker is not job}
-                    )
-                    or None,
-                )
-                for job in self._jobs
-            ),
+            *(self._step(rule, job) for rule, job in steps.items()),
+            *(self._planned(job) for job in self._jobs),
+            *self._still_to_do(),
         )
+
+    def _step(self, rule: str, job: _Job) -> events.StepDeclared:
+        live = self._live_job(job)
+        if live is not None:
+            describer = Describer(self._recorder, str(self._folder), live.dag.workflow)
+            return describer.step(live.rule, [])
+        return events.StepDeclared(
+            step=rule,
+            type="shell" if job.record.get("shellcmd") else None,
+            code=text(str(job.record["code"])) if job.record.get("code") else None,
+        )
+
+    def _planned(self, job: _Job) -> events.TaskPlanned:
+        live = self._live_job(job)
+        depends = {self._task(maker) for maker in self._upstream(job) if maker is not job}
+        if live is not None:
+            for upstream in self._dag.dependencies[live]:
+                maker = self._makers.get(next((str(o) for o in upstream.output), ""))
+                if maker is not None:
+                    depends.add(self._task(maker))
+        return events.TaskPlanned(
+            task=self._task(job),
+            step=_rule(job),
+            label=label_of(live) if live else text(f"{_rule(job)} {job.outputs[0]}"),
+            depends_on=sorted(depends) or None,
+        )
+
+    def _still_to_do(self) -> Iterator[events.TaskPlanned]:
+        for job in self._dag.jobs if self._dag is not None else ():
+            outputs = [str(output) for output in job.output]
+            if outputs and not any(output in self._makers for output in outputs):
+                task = name_of(self._recorder.run_id, job.rule.name, outputs)
+                yield events.TaskPlanned(task=task, step=job.rule.name, label=label_of(job))
+
+    def _live_job(self, job: _Job) -> Any:
+        live = self._live.get(job.outputs[0])
+        return live if live is not None and live.rule.name == job.record["rule"] else None
 
     def _task(self, job: _Job) -> str:
         return name_of(self._recorder.run_id, _rule(job), job.outputs)
@@ -164,14 +210,16 @@ class _Import:
         elif not there and id(job) not in self._consumed:
             # Snakemake removes the outputs of a failed job, and keeps the same record.
             note = "none of its outputs is there: it failed, or they were removed"
+        live = self._live_job(job)
+        parameters = {str(n): plain(p) for n, p in enumerate(record.get("params") or ())}
         recorder.emit(
             events.TaskStarted(
                 task=task,
                 attempt=1,
                 inputs=[self._input(path, job, began) for path in self._inputs(job)] or None,
                 command=text(record["shellcmd"]) if record.get("shellcmd") else None,
-                parameters={str(n): plain(p) for n, p in enumerate(record.get("params") or ())}
-                or None,
+                parameters=(named(live.params) if live else parameters) or None,
+                wildcards=wildcards_of(live) if live else None,
                 software=_software(record),
                 attributes={"note": note} if note else None,
             )

@@ -57,8 +57,8 @@ class Describer:
             inputs=self._inputs(job, task, attempt),
             command=text(_command(job)) if job.rule.shellcmd else None,
             script=self._script(job.rule, kind, job),
-            parameters=_named(job.params) or None,
-            wildcards={k: text(str(v)) for k, v in (job.wildcards_dict or {}).items()} or None,
+            parameters=named(job.params) or None,
+            wildcards=wildcards_of(job),
             threads=job.threads if isinstance(job.threads, int) else None,
             resources=_resources(job),
             software=self._software(job),
@@ -279,7 +279,7 @@ def _roles(files: Any) -> dict[int, str]:
     return roles
 
 
-def _named(values: Any) -> dict[str, Any]:
+def named(values: Any) -> dict[str, Any]:
     """Parameters by name; those without one by position."""
     found: dict[str, Any] = {}
     named: set[int] = set()
@@ -290,6 +290,10 @@ def _named(values: Any) -> dict[str, Any]:
         if index not in named:
             found[str(index)] = plain(value)
     return found
+
+
+def wildcards_of(job: Any) -> dict[str, str] | None:
+    return {k: text(str(v)) for k, v in (job.wildcards_dict or {}).items()} or None
 
 
 def _resources(job: Any) -> dict[str, Any] | None:

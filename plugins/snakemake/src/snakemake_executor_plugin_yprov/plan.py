@@ -95,7 +95,7 @@ class Planner:
             return []
         self._planned[task] = state
         planned = events.TaskPlanned(
-            task=task, step=rule, label=_label(job), depends_on=list(state[0]) or None
+            task=task, step=rule, label=label_of(job), depends_on=list(state[0]) or None
         )
         if needed:
             return [planned]
@@ -127,6 +127,6 @@ class Planner:
         return self._describer.step(job.rule, sorted(self._steps[rule] - {rule}))
 
 
-def _label(job: Any) -> str:
+def label_of(job: Any) -> str:
     wildcards = ",".join(f"{k}={v}" for k, v in (job.wildcards_dict or {}).items())
     return text(f"{job.rule.name} {wildcards}" if wildcards else job.rule.name)
