@@ -420,13 +420,23 @@ def interrupt_while_remote(project: Project) -> list[Document]:
     return [project.document()]
 
 
+GATED = """
+rule one:
+    output: "a.txt"
+    shell: "until test -e go; do sleep 0.05; done; echo a > {output}"
+"""
+
+
 def submit_only(project: Project) -> list[Document]:
-    project.snakefile(SMALL.replace("localrules: all", "").replace('"b.txt"', '"a.txt"'))
+    """Snakemake goes before its job; what it says then, and an export after the job."""
+    project.snakefile(GATED)
     options = [*INNER, *cluster(project), "--jobs=2", "--immediate-submit", "--notemp"]
     done = run(project, *options, "a.txt")
     assert done.returncode == 0, done.stderr
+    meanwhile = project.document()
+    (project.folder / "go").touch()
     wait_for(lambda: list((project.folder / "queue").glob("*.status")), "the job's end")
-    return [project.document()]
+    return [meanwhile, project.exported()]
 
 
 @pytest.fixture(scope="module")
@@ -477,13 +487,15 @@ def test_a_training_that_outlives_snakemake_is_in_a_later_export(
 def test_a_job_that_was_only_submitted_is_not_called_completed(
     left: dict[str, tuple[Project, list[Document]]],
 ) -> None:
-    project, (document,) = left["submit_only"]
-    (attempt,) = document.attempts("one")
+    _, (meanwhile, document) = left["submit_only"]
+    (attempt,) = meanwhile.attempts("one")
     assert attempt["yprov4wms:external_id"].startswith("job-")
     for unknown in ("yprov4wfs:status", "prov:endTime"):
         assert unknown not in attempt
-    assert not document.made(document.attempt_id("one"))
-    assert (project.folder / "a.txt").exists()
+    assert not meanwhile.made(meanwhile.attempt_id("one"))
+    (attempt,) = document.attempts("one")
+    assert attempt["yprov4wfs:status"] == "completed"
+    assert attempt["prov:endTime"] > attempt["prov:startTime"]
 
 
 # -- Snakemake's API ----------------------------------------------------------------------

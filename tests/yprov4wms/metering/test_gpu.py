@@ -109,6 +109,15 @@ def test_memory_that_the_driver_does_not_tell_by_process_is_the_devices() -> Non
     assert figure.scope == "device: GPU 0 of 1, shared with others"
 
 
+def test_a_process_listed_before_or_after_it_was_seen_is_no_other() -> None:
+    use = _use(Script(*[_reading(busy=1, processes={10: 5, 12: 7})] * 3))
+    for n, pids in enumerate(({10}, {10, 12}, set[int]())):
+        use.sample(frozenset(pids), float(n))
+    figure = use.figures()[names.GPU_MEMORY_PEAK]
+    assert (figure.value, figure.method) == (12, "nvml-processes-sampled")
+    assert use.figures()[names.GPU_UTILIZATION_MEAN].scope == "device: GPU 0 of 1"
+
+
 @pytest.mark.parametrize("host", [True, False])
 def test_an_unseen_tree_used_no_device_only_where_pids_are_the_hosts(
     host: bool, monkeypatch: pytest.MonkeyPatch

@@ -40,16 +40,19 @@ class GpuUse:
         self._uses = [_Use(device.index) for device in seen]
         self._memory_peak = 0
         self._memory_known = True
+        #: All that were the task's: a driver lists a process a while longer than it lives.
+        self._pids: set[int] = set()
 
     def sample(self, pids: frozenset[int], now: float) -> None:
         """Read each device. pids: the task's processes. now: monotonic seconds."""
         total = 0
+        self._pids |= pids
         for use in self._uses:
             reading = self._library.read(use.index)
             use.advance(reading, now)
-            use.attribute(reading.processes, pids)
+            use.note(reading.processes)
             for pid, size in (reading.processes or {}).items():
-                if pid in pids:
+                if pid in self._pids:
                     self._memory_known &= size is not None
                     total += size or 0
         self._memory_peak = max(self._memory_peak, total)
@@ -68,7 +71,7 @@ class GpuUse:
         while, in which nothing is counted; the scope says so.
         """
         known = self._attributable()
-        uses = [use for use in self._uses if use.ours or not known]
+        uses = [use for use in self._uses if not known or use.pids & self._pids]
         if not any(use.samples for use in uses):
             return {}
         scope = self._scope(uses, known)
@@ -91,7 +94,7 @@ class GpuUse:
         """
         if not all(use.lists for use in self._uses):
             return False
-        return any(use.ours for use in self._uses) or _host_pids()
+        return any(use.pids & self._pids for use in self._uses) or _host_pids()
 
     def _memory(self, uses: list[_Use], known: bool, scope: str) -> Figure | None:
         if known and self._memory_known:
@@ -106,7 +109,8 @@ class GpuUse:
         scope = f"device: GPU {listed} of {len(self._library.devices)}"
         if not known:
             return f"{scope}, all that are visible; whose work it was is not known"
-        return f"{scope}, shared with others" if any(use.others for use in uses) else scope
+        others = any(use.pids - self._pids for use in uses)
+        return f"{scope}, shared with others" if others else scope
 
 
 class _Use:
@@ -121,7 +125,7 @@ class _Use:
         self.busy = self.weight = self.seconds = 0.0
         self.busiest: int | None = None
         self.memory: int | None = None
-        self.ours = self.others = False
+        self.pids: set[int] = set()
         self.lists = True
 
     def advance(self, reading: Reading, now: float) -> None:
@@ -148,12 +152,12 @@ class _Use:
             self.memory = max(self.memory or 0, reading.memory)
         self.last = now, energy, power
 
-    def attribute(self, processes: dict[int, int | None] | None, pids: frozenset[int]) -> None:
+    def note(self, processes: dict[int, int | None] | None) -> None:
+        """Take in who uses the device; None: it cannot be told."""
         if processes is None:
             self.lists = False
-            return
-        self.ours |= not pids.isdisjoint(processes)
-        self.others |= any(pid not in pids for pid in processes)
+        else:
+            self.pids.update(processes)
 
 
 def _utilization(uses: list[_Use], scope: str) -> Figure | None:
