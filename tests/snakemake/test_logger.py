@@ -219,3 +219,11 @@ def test_with_the_api_each_workflow_that_asks_for_it_is_recorded(tmp_path: Path)
         "first/.yprov",
         "third/kept",
     ]
+
+
+def test_doctor_says_which_options_find_a_plugin(project: Project) -> None:
+    done = project.yprov4wms("doctor")
+    assert done.returncode == 0, done.stdout
+    assert b"Snakemake finds --executor yprov, --logger yprov, --reporter yprov" in b" ".join(
+        done.stdout.split()
+    )

@@ -93,20 +93,28 @@ def _engines() -> list[Finding]:
     return found
 
 
+#: By kind of plugin: the option that names ours, the registry of Snakemake's that lists it.
+_REGISTRIES = {
+    "executor": ("--executor", "ExecutorPluginRegistry"),
+    "logger": ("--logger", "LoggerPluginRegistry"),
+    "report": ("--reporter", "ReportPluginRegistry"),
+}
+
+
 def _snakemake_plugin(version: str) -> list[Finding]:
-    """Whether Snakemake itself finds the plugin, as it will on ``--executor yprov``."""
+    """Whether Snakemake itself finds each plugin, as it will where an option names it."""
     from importlib import import_module
 
-    registry = import_module("snakemake_interface_executor_plugins.registry")
-    plugins = registry.ExecutorPluginRegistry().get_registered_plugins()
+    found, lost = [], []
+    for kind, (option, registry) in _REGISTRIES.items():
+        module = import_module(f"snakemake_interface_{kind}_plugins.registry")
+        plugins = getattr(module, registry)().get_registered_plugins()
+        (found if "yprov" in plugins else lost).append(f"{option} yprov")
     name = "snakemake-executor-plugin-yprov"
-    if "yprov" in plugins:
-        return [Finding(name, True, f"{version}; snakemake --executor yprov finds it")]
-    return [
-        Finding(
-            name, False, f"{version} is installed, but Snakemake does not find it: install it again"
-        )
-    ]
+    if lost:
+        text = f"{version} is installed, but Snakemake does not find {', '.join(lost)}"
+        return [Finding(name, False, f"{text}: install it again")]
+    return [Finding(name, True, f"{version}; Snakemake finds {', '.join(found)}")]
 
 
 def _version(distribution: str) -> str | None:

@@ -90,6 +90,8 @@ class ChildSession:
         run_id, location = environment.get(_RUN), environment.get("YPROV_STORE")
         if mode is ExecMode.DEFAULT or not (attempts and run_id and location):
             return None
+        if not workflow.local_exec:
+            return None  # as a SLURM job step: the jobs are those of one that it starts in turn
         try:
             folder = Store(location).run(run_id)
             if not folder.remote and not Path(folder.location).is_dir():
