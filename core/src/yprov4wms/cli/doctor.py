@@ -105,7 +105,8 @@ def _snakemake_plugin(version: str) -> list[Finding]:
     """Whether Snakemake itself finds each plugin, as it will where an option names it."""
     from importlib import import_module
 
-    found, lost = [], []
+    found: list[str] = []
+    lost: list[str] = []
     for kind, (option, registry) in _REGISTRIES.items():
         module = import_module(f"snakemake_interface_{kind}_plugins.registry")
         plugins = getattr(module, registry)().get_registered_plugins()
