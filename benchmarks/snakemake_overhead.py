@@ -1,8 +1,9 @@
 """What recording costs a Snakemake run: CPU in our hooks and threads over a plain run's.
 
-    python benchmarks/snakemake_overhead.py [--jobs 300] [--rounds 5]
+    python benchmarks/snakemake_overhead.py [--jobs 300] [--rounds 5] [--plugin logger] [--peer]
 
-One-line jobs, greedy scheduler. Plain and recorded runs alternate. "Hooks and threads" is the
+One-line jobs, greedy scheduler. Plain and recorded runs alternate; with --peer those of
+snakemake-logger-plugin-snkmt (a log of events in SQLite), too. "Hooks and threads" is the
 CPU time of Snakemake's main and worker threads inside our hooks (outermost call each, measured
 by the thread's own CPU clock), of our imports and of our background threads; the final export,
 with its imports, stands apart. All modules have their bytecode, as pip installs them: the first
@@ -50,7 +51,7 @@ def counted(function, name):
                 spent[name] += time.thread_time() - start
     return call
 
-recorded = "--executor" in sys.argv
+recorded = "yprov" in sys.argv
 if recorded:
     # What Snakemake imports itself is not ours.
     import snakemake.cli, snakemake.executors.local, snakemake.workflow
@@ -110,21 +111,27 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def run(jobs: int, recorded: bool, bytecode: str) -> tuple[float, dict[str, float]]:
+def options(way: str, folder: Path) -> list[str]:
+    return {
+        "plain": [],
+        "executor": ["--executor", "yprov"],
+        "logger": ["--logger", "yprov"],
+        "snkmt": ["--logger", "snkmt", "--logger-snkmt-db", str(folder / "snkmt.db")],
+    }[way]
+
+
+def run(jobs: int, way: str, bytecode: str) -> tuple[float, dict[str, float]]:
     """CPU seconds of Snakemake and its children, and of them what the driver counted."""
     with tempfile.TemporaryDirectory() as scratch:
-        return run_in(Path(scratch), jobs, recorded, bytecode)
+        return run_in(Path(scratch), jobs, way, bytecode)
 
 
-def run_in(
-    folder: Path, jobs: int, recorded: bool, bytecode: str
-) -> tuple[float, dict[str, float]]:
+def run_in(folder: Path, jobs: int, way: str, bytecode: str) -> tuple[float, dict[str, float]]:
     (folder / "Snakefile").write_text(SNAKEFILE.format(jobs=jobs))
     driver = folder / "driver.py"
     driver.write_text(DRIVER)
-    options = ["--cores", "2", "--scheduler", "greedy", "--quiet", "all"]
-    command = [sys.executable, str(driver), *options]
-    command += ["--executor", "yprov"] if recorded else []
+    fixed = ["--cores", "2", "--scheduler", "greedy", "--quiet", "all"]
+    command = [sys.executable, str(driver), *options(way, folder), *fixed]
     own = folder / "own.json"
     wrapper = (
         "import json,os,resource,subprocess,sys\n"
@@ -146,17 +153,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--plugin", choices=("executor", "logger"), default="executor")
+    parser.add_argument("--peer", action="store_true", help="snkmt's logger plugin is installed")
     arguments = parser.parse_args()
-    plain, recorded, counted = [], [], []
+    ways = ["plain", arguments.plugin, *(["snkmt"] if arguments.peer else [])]
+    cpu: dict[str, list[float]] = {way: [] for way in ways}
+    counted = []
     with tempfile.TemporaryDirectory() as bytecode:
         for number in range(arguments.rounds + 1):
-            without, _ = run(arguments.jobs, False, bytecode)
-            beside, spent = run(arguments.jobs, True, bytecode)
-            if number > 0:
-                plain.append(without)
-                recorded.append(beside)
-                counted.append(spent)
-    base = median(plain)
+            for way in ways:
+                seconds, spent = run(arguments.jobs, way, bytecode)
+                if number > 0:
+                    cpu[way].append(seconds)
+                    if way == arguments.plugin:
+                        counted.append(spent)
+    base = median(cpu["plain"])
     hooks, threads, export = (
         median(c[name] for c in counted) for name in ("hooks", "threads", "export")
     )
@@ -167,8 +178,10 @@ def main() -> None:
         ("our threads", threads),
         ("our hooks and threads", hooks + threads),
         ("final export", export),
-        ("whole process, recorded - plain", median(recorded) - base),
+        ("whole process, recorded - plain", median(cpu[arguments.plugin]) - base),
     ]
+    if arguments.peer:
+        rows.append(("whole process, snkmt - plain", median(cpu["snkmt"]) - base))
     for name, value in rows:
         print(f"{name:<34} {value:>8.3f} s {value / base * 100:>6.1f} %")
 

@@ -21,6 +21,10 @@ PathLike = str | os.PathLike[str]
 Stop = Callable[[], bool]
 
 
+def _go_on() -> bool:
+    return False
+
+
 class Identity:
     """Describes files as seen from the run's ``directory``, and computes their checksums.
 
@@ -79,7 +83,17 @@ class Identity:
             return File(name, _FILE, role, status.st_size, status.st_mtime_ns)
         return _look(name, place, role)[0]
 
-    def checksum(self, file: File, stop: Stop = lambda: False) -> File:
+    def identify(self, path: PathLike, role: str | None, most: int) -> File:
+        """`describe`, and in the same look the checksum of a file of at most ``most`` bytes."""
+        name, place = self._places.find(path)
+        if place is None:
+            return File(name, _URL, role)
+        file, status = _look(name, place, role)
+        if status is None or file.type is not _FILE or status.st_size > most:
+            return file
+        return file if self.mode == "none" else self._with_content(file, place, status, _go_on)
+
+    def checksum(self, file: File, stop: Stop = _go_on) -> File:
         """A new `File`: what the path of ``file`` holds now, with its checksum or a note.
 
         A directory has its members listed, and a checksum where the list is complete and
@@ -165,6 +179,7 @@ class Identity:
 _FILE, _DIRECTORY, _FIFO = FileType.FILE, FileType.DIRECTORY, FileType.FIFO
 _URL, _MISSING, _OTHER = FileType.URL, FileType.MISSING, FileType.OTHER
 
+_KINDS = {stat.S_IFREG: _FILE, stat.S_IFDIR: _DIRECTORY, stat.S_IFIFO: _FIFO}
 _FORMAT = 0o170000
 _REGULAR = stat.S_IFREG
 _BLOCK = 256 * 1024
@@ -187,13 +202,12 @@ def _look(name: str, place: str, role: str | None) -> tuple[File, os.stat_result
     target = None
     try:
         status = os.lstat(place)
-        if stat.S_ISLNK(status.st_mode):
+        if status.st_mode & _FORMAT == stat.S_IFLNK:
             target = _escaped(os.readlink(place))  # noqa: PTH115
             status = os.stat(place)  # noqa: PTH116
     except (OSError, ValueError) as error:
         return _absent(name, role, target, error), None
-    kinds = {stat.S_IFREG: _FILE, stat.S_IFDIR: _DIRECTORY, stat.S_IFIFO: _FIFO}
-    kind = kinds.get(stat.S_IFMT(status.st_mode), _OTHER)
+    kind = _KINDS.get(status.st_mode & _FORMAT, _OTHER)
     size = status.st_size if kind is _FILE else None
     return File(name, kind, role, size, status.st_mtime_ns, None, target), status
 
@@ -318,6 +332,8 @@ class _Places:
         return self._odd.get(name) or self.find(name)[1]
 
     def _find(self, path: str) -> tuple[str, str | None]:
+        if _PLAIN.fullmatch(path):
+            return path, self._roots[0] + path
         if _SCHEME.match(path):
             return _escaped(without_userinfo(path)), None
         if not path:
@@ -342,6 +358,8 @@ class _Places:
         return "/" + plain.lstrip("/")
 
 
+#: Relative, in normal form whatever the system, and free of what has to be escaped.
+_PLAIN = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 

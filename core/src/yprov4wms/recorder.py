@@ -184,6 +184,15 @@ class Recorder:
             self._hasher.submit(file, lambda done: self._hashed(done, task, attempt))
         return file
 
+    def identified(self, path: str, role: str | None, task: str, attempt: int) -> File:
+        """`describe` and `identify` by one look."""
+        if self.settings.hash == "none":
+            return self.identify(self.describe(path, role), task, attempt)
+        file = self._identity.identify(path, role, INLINE_BYTES)
+        if file.sha256 is None and file.note is None:
+            return self.identify(file, task, attempt)
+        return file
+
     def collect_children(self, task: str, attempt: int, inner_retries: int = 0) -> None:
         """Take in the child runs that this attempt left in the store.
 

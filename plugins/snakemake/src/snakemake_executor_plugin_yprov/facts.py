@@ -89,11 +89,9 @@ def _files(workflow: Any, recorder: Recorder) -> list[File]:
         path = source_path(source)
         if path is not None:
             role = "snakefile" if index == 0 else "included-snakefile"
-            found.append(recorder.identify(recorder.describe(path, role), "", 0))
-    for config in workflow.configfiles or ():
-        described = recorder.describe(str(config), "config-file")
-        found.append(recorder.identify(described, "", 0))
-    return found
+            found.append(recorder.identified(path, role, "", 0))
+    configs = map(str, workflow.configfiles or ())
+    return found + [recorder.identified(path, "config-file", "", 0) for path in configs]
 
 
 def _software(executor: str) -> list[Software]:

@@ -129,8 +129,7 @@ class _Import:
     def _snakefile(self, path: str | None) -> File | None:
         if path is None:
             return None
-        described = self._recorder.describe(path, "snakefile")
-        return self._recorder.identify(described, "", 0)
+        return self._recorder.identified(path, "snakefile", "", 0)
 
     def _plan(self) -> None:
         steps: dict[str, _Job] = {}

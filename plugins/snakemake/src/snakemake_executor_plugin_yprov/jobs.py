@@ -30,6 +30,8 @@ class Describer:
         self._made: set[str] = set()
         self._left_before: dict[str, dict[str, os.stat_result]] = {}
         self._scripts: dict[str, File | None] = {}
+        self._kinds: dict[str, str | None] = {}
+        self._methods = workflow.deployment_settings.deployment_method
 
     def step(self, rule: Any, depends_on: list[str]) -> events.StepDeclared:
         kind = rule_type(rule)
@@ -49,7 +51,9 @@ class Describer:
     def started(self, job: Any, task: str) -> events.TaskStarted:
         """The attempt that is about to run. Inputs from outside the run are identified."""
         attempt = job.attempt
-        kind = rule_type(job.rule)
+        if job.rule.name not in self._kinds:
+            self._kinds[job.rule.name] = rule_type(job.rule)
+        kind = self._kinds[job.rule.name]
         self._note_leftovers(job, task)
         return events.TaskStarted(
             task=task,
@@ -136,9 +140,10 @@ class Describer:
         return self._identified(file, role, task, attempt)
 
     def _identified(self, file: Any, role: str | None, task: str, attempt: int) -> File:
+        if getattr(file, "storage_object", None) is None:
+            return self._recorder.identified(_local_path(file), role, task, attempt)
         described = self._recorder.describe(_local_path(file), role)
-        small = described.type is FileType.FILE and (described.size or 0) <= INLINE_BYTES
-        if getattr(file, "storage_object", None) is None or small:
+        if described.type is FileType.FILE and (described.size or 0) <= INLINE_BYTES:
             described = self._recorder.identify(described, task, attempt)
         elif self._recorder.settings.hash != "none":
             # A checksum that comes later would be told under the local copy's name.
@@ -159,12 +164,13 @@ class Describer:
             path = str(name)
             if not os.path.isabs(path) and rule.basedir is not None:  # noqa: PTH117
                 path = rule.basedir.join(path).get_path_or_uri(secret_free=True)
-            described = self._recorder.describe(path, kind)
-            self._scripts[key] = self._recorder.identify(described, "", 0)
+            self._scripts[key] = self._recorder.identified(path, kind, "", 0)
         return self._scripts[key]
 
     def _software(self, job: Any) -> list[Software] | None:
-        methods = self._workflow.deployment_settings.deployment_method
+        methods = self._methods
+        if not methods:
+            return None
         found: list[Software] = []
         if DeploymentMethod.CONDA in methods and job.conda_env is not None:
             environment = job.conda_env
