@@ -16,8 +16,17 @@ from yprov4wms.events import File, FileType, Software, Status
 from yprov4wms.plain import plain, text
 from yprov4wms.recorder import INLINE_BYTES, Recorder
 
-#: The directive that says what a rule executes, by the rule's attribute.
-_KINDS = ("script", "notebook", "wrapper", "template_engine", "cwl", "shellcmd")
+#: The directive that says what a rule executes, and the rule's attribute that holds it.
+_ATTRIBUTE = {
+    "script": "script",
+    "notebook": "notebook",
+    "wrapper": "wrapper",
+    "template_engine": "template_engine",
+    "cwl": "cwl",
+    "shell": "shellcmd",
+    # Rules with a script have that attribute, too: the line that names it.
+    "run": "run_func_src",
+}
 
 
 class Describer:
@@ -35,7 +44,7 @@ class Describer:
 
     def step(self, rule: Any, depends_on: list[str]) -> events.StepDeclared:
         kind = rule_type(rule)
-        code = rule.shellcmd or getattr(rule, "run_func_src", None)
+        code = getattr(rule, _ATTRIBUTE[kind], None) if kind else None
         return events.StepDeclared(
             step=rule.name,
             type=kind,
@@ -218,9 +227,9 @@ def _command(job: Any) -> str:
 
 def rule_type(rule: Any) -> str | None:
     """What the rule executes: ``shell``, ``run``, ``script``, ``notebook``... or None."""
-    for kind in _KINDS:
-        if getattr(rule, kind, None):
-            return "shell" if kind == "shellcmd" else kind
+    for kind, attribute in _ATTRIBUTE.items():
+        if kind != "run" and getattr(rule, attribute, None):
+            return kind
     return None if rule.norun else "run"
 
 
