@@ -8,7 +8,8 @@ CPU time of Snakemake's main and worker threads inside our hooks (outermost call
 by the thread's own CPU clock), of our imports and of our background threads; the final export,
 with its imports, stands apart. All modules have their bytecode, as pip installs them: the first
 run of each kind is not counted.
-"Whole process" is the difference of the two processes' CPU, children included.
+"Whole process" is the difference of the two processes' CPU, children included; peak memory is
+that of Snakemake's own process, the export at its end included.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ def tell():
                 spent["threads"] += int(fields[0]) / 1e9
             except OSError:
                 pass
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    spent["memory"] = int(line.split()[1]) / 1024
     json.dump(spent, open(sys.argv[0] + ".json", "w"))
 atexit.register(tell)
 from snakemake.cli import main
@@ -121,7 +124,8 @@ def options(way: str, folder: Path) -> list[str]:
 
 
 def run(jobs: int, way: str, bytecode: str) -> tuple[float, dict[str, float]]:
-    """CPU seconds of Snakemake and its children, and of them what the driver counted."""
+    """CPU seconds of Snakemake and its children; what the driver counted of them, and
+    Snakemake's own peak memory in MiB."""
     with tempfile.TemporaryDirectory() as scratch:
         return run_in(Path(scratch), jobs, way, bytecode)
 
@@ -158,18 +162,18 @@ def main() -> None:
     arguments = parser.parse_args()
     ways = ["plain", arguments.plugin, *(["snkmt"] if arguments.peer else [])]
     cpu: dict[str, list[float]] = {way: [] for way in ways}
-    counted = []
+    counted: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as bytecode:
         for number in range(arguments.rounds + 1):
             for way in ways:
                 seconds, spent = run(arguments.jobs, way, bytecode)
                 if number > 0:
                     cpu[way].append(seconds)
-                    if way == arguments.plugin:
-                        counted.append(spent)
+                    counted[way].append(spent)
     base = median(cpu["plain"])
     hooks, threads, export = (
-        median(c[name] for c in counted) for name in ("hooks", "threads", "export")
+        median(c[name] for c in counted[arguments.plugin])
+        for name in ("hooks", "threads", "export")
     )
     print(f"{arguments.jobs} one-line jobs, medians of {arguments.rounds} rounds, CPU seconds")
     rows = [
@@ -184,6 +188,11 @@ def main() -> None:
         rows.append(("whole process, snkmt - plain", median(cpu["snkmt"]) - base))
     for name, value in rows:
         print(f"{name:<34} {value:>8.3f} s {value / base * 100:>6.1f} %")
+    memory = {way: median(c["memory"] for c in counted[way]) for way in ways}
+    print(f"{'peak memory of plain Snakemake':<34} {memory['plain']:>8.1f} MiB")
+    for way in ways[1:]:
+        name = "recorded" if way == arguments.plugin else way
+        print(f"{f'{name} - plain':<34} {memory[way] - memory['plain']:>8.1f} MiB")
 
 
 if __name__ == "__main__":
