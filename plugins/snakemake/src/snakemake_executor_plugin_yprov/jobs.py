@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from snakemake.common.tbdstring import TBDString
 from snakemake.settings.types import DeploymentMethod
@@ -160,9 +162,10 @@ class Describer:
         return _as_stored(file, described)
 
     def _script(self, rule: Any, kind: str | None, job: Any = None) -> File | None:
-        """The script or notebook of a rule; where its name has wildcards, that of a job."""
-        name = getattr(rule, kind, None) if kind in ("script", "notebook") else None
-        if name is None:
+        """The script or notebook of a rule; where its name has wildcards, that of a job.
+        Of a wrapper on this machine, the script in it."""
+        name = self._wrapper(rule) if kind == "wrapper" else getattr(rule, kind or "", None)
+        if name is None or kind not in ("script", "notebook", "wrapper"):
             return None
         if "{" in str(name):
             if job is None:
@@ -176,6 +179,26 @@ class Describer:
             self._scripts[key] = self._recorder.identified(path, kind, "", 0)
         return self._scripts[key]
 
+    def _wrapper(self, rule: Any) -> str | None:
+        address = str(rule.wrapper)
+        if "://" not in address:
+            address = f"{self._workflow.workflow_settings.wrapper_prefix or ''}{address}"
+        if not address.startswith("file://"):
+            return None
+        place = Path(unquote(urlsplit(address).path))
+        return (
+            str(place) if place.is_file() else next(map(str, sorted(place.glob("wrapper.*"))), None)
+        )
+
+    def _environment_file(self, path: str | None) -> str | None:
+        """The checksum of an environment's definition, where that is a file."""
+        if path is None or not os.path.isfile(path):  # noqa: PTH113
+            return None
+        if path not in self._scripts:
+            self._scripts[path] = self._recorder.identified(path, None, "", 0)
+        file = self._scripts[path]
+        return file.sha256 if file else None
+
     def _software(self, job: Any) -> list[Software] | None:
         methods = self._methods
         if not methods:
@@ -183,13 +206,14 @@ class Describer:
         found: list[Software] = []
         if DeploymentMethod.CONDA in methods and job.conda_env is not None:
             environment = job.conda_env
-            file = getattr(environment, "file", None)
+            file = source_path(getattr(environment, "file", None))
             found.append(
                 Software(
-                    name=text(str(source_path(file) or environment)),
+                    name=text(file or str(environment)),
                     kind="conda",
                     version=getattr(environment, "hash", None),
                     path=text(str(environment.address)) if environment.address else None,
+                    sha256=self._environment_file(file),
                 )
             )
         if DeploymentMethod.APPTAINER in methods and job.container_img_url:
