@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from functools import partial
@@ -113,6 +114,36 @@ def test_a_run_without_the_executor_plugin_prints_what_plain_snakemake_does(
     assert done.stdout == ""
     assert "provenance is in" in done.stderr
     assert "Finished jobid" in done.stderr
+
+
+def test_a_workflow_that_changes_directory_is_recorded_where_it_went(project: Project) -> None:
+    project.snakefile("""
+        import os
+        os.makedirs("else where", exist_ok=True)
+        os.chdir("else where")
+        rule all:
+            input: "b.txt"
+        rule a:
+            output: "a.txt"
+            run:
+                open(output[0], "w").write("x")
+        rule b:
+            input: "a.txt"
+            output: "b.txt"
+            shell: "cp {input} {output}; exit 2"
+        onerror:
+            raise ValueError("thrown")
+    """)
+    done = project.snakemake("--logger", "yprov", executor=None)
+    assert done.returncode == 1
+    assert "thrown" in done.stderr
+    store = project.folder / "else where" / ".yprov"
+    (run,) = store.iterdir()
+    assert f"--store {shlex.quote(str(store))} {run.name}" in done.stderr
+    document = project.document(run)
+    assert document.statuses() == {"a": ["completed"], "b": ["failed"], "all": ["upstream-failed"]}
+    assert document.used(document.attempt_id("b")) == {"a.txt"}
+    assert document.made(document.attempt_id("a")) == {"a.txt"}
 
 
 @pytest.mark.parametrize("options", [("-n",), ("--touch",), ("--report",), ("--unlock",)], ids=str)
