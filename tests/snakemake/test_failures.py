@@ -195,3 +195,20 @@ def test_keep_incomplete_files_of_a_failed_job_are_told(project: Project) -> Non
     (project.folder / "x").unlink()
     document = failed(project)
     assert not document.files("x")
+
+
+def test_a_first_command_that_cannot_be_formatted_leaves_a_failed_run(project: Project) -> None:
+    project.snakefile(
+        """
+        rule a:
+            output: "a.txt"
+            shell: "touch {output} {resources.nothing}"
+        """
+    )
+    plain = project.snakemake(executor="local")
+    done = project.snakemake()
+    assert done.returncode == plain.returncode == 1
+    document = project.document()
+    assert document.run["yprov4wfs:status"] == "failed"
+    assert "nothing" in document.run["yprov4wms:error"]
+    assert document.statuses() == {"a": ["not-started"]}

@@ -92,7 +92,12 @@ class Capture:
     _yprov_main: bool
 
     def run_job_pre(self, job: Any) -> None:
-        super().run_job_pre(job)  # type: ignore[misc]
+        try:
+            super().run_job_pre(job)  # type: ignore[misc]
+        except BaseException:
+            # A command that cannot be formatted ends the run, before its first job even.
+            self._yprov.open()
+            raise
         for one in members(job):
             self._yprov.selected(one)
 

@@ -103,6 +103,9 @@ class ChildSession:
         except Exception:
             return None
 
+    def open(self) -> None:
+        """The run is its main process's to open."""
+
     def selected(self, job: Any) -> None:
         with self._recorder.guard("recording the start of a job"):
             task = plan.task_id(self._recorder.run_id, job)

@@ -162,10 +162,10 @@ class Describer:
         return _as_stored(file, described)
 
     def _script(self, rule: Any, kind: str | None, job: Any = None) -> File | None:
-        """The script or notebook of a rule; where its name has wildcards, that of a job.
+        """The script, notebook or CWL tool of a rule; where its name has wildcards, that of a job.
         Of a wrapper on this machine, the script in it."""
         name = self._wrapper(rule) if kind == "wrapper" else getattr(rule, kind or "", None)
-        if name is None or kind not in ("script", "notebook", "wrapper"):
+        if name is None or kind not in ("script", "notebook", "wrapper", "cwl"):
             return None
         if "{" in str(name):
             if job is None:

@@ -75,13 +75,20 @@ class Session:
 
     # -- hooks, in the order of a job's life ------------------------------------
 
-    def selected(self, job: Any) -> None:
-        """The scheduler chose the job; its inputs are there. Main thread.
+    def open(self) -> None:
+        """Begin the record, if that is still to be done.
 
         Raises WorkflowError in strict mode if the store cannot be written.
         """
         if self._recorder is None:
             self._start()
+
+    def selected(self, job: Any) -> None:
+        """The scheduler chose the job; its inputs are there. Main thread.
+
+        Raises WorkflowError in strict mode if the store cannot be written.
+        """
+        self.open()
         with self._guard("recording the start of a job"):
             recorder, planner, describer = self._parts()
             task = planner.task(job)
