@@ -122,6 +122,7 @@ rule updated:
     shell: "echo new >> {output}"
 
 checkpoint found:
+    input: "touched"
     output: directory("found")
     shell: "mkdir -p {output}/deep; for i in p q; do echo $i > {output}/deep/$i.txt; done"
 rule treat:
@@ -297,6 +298,12 @@ def test_what_asks_a_checkpoint_depends_on_it(document: Document) -> None:
     assert document.section("entity")["run:step_found"]["yprov4wms:engine_checkpoint"] is True
 
 
+def test_a_checkpoint_depends_on_what_it_used(document: Document) -> None:
+    found = document.attempt_id("found")
+    assert document.used(found) == {"touched"}
+    assert document.informants(found, "depends-on") == {document.attempt_id("touched")}
+
+
 def test_an_empty_directory_is_a_collection_without_members(document: Document) -> None:
     ((identifier, folder),) = document.files("empty dir").items()
     assert folder["yprov4wms:file_type"] == "directory"
@@ -373,6 +380,7 @@ def test_an_updated_file_has_two_versions(document: Document) -> None:
     (new,) = (r["prov:entity"] for r in document.links("wasGeneratedBy", activity=updated))
     assert {old, new} == set(versions)
     assert value(versions[new]["yprov4wms:size"]) == 8
+    assert document.links("wasDerivedFrom", generatedEntity=new, usedEntity=old)
 
 
 def test_scatter_and_gather_are_one_to_many_to_one(document: Document) -> None:

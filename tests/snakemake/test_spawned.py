@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -24,14 +25,19 @@ rule all:
 rule flaky:
     output: "flaky.txt"
     retries: 2
-    shell: "echo ${{YPROV_ATTEMPT}} >> tries; echo $(wc -l < tries) > {output};"
+    resources: tries=lambda wildcards, attempt: attempt
+    shell: "echo ${{YPROV_ATTEMPT}} {resources.tries} >> tries; echo $(wc -l < tries) > {output};"
         " test $(wc -l < tries) -ge 3"
 rule one:
     output: "one.txt"
     group: "pair"
     shell: "python3 -c 'sum(range(3000000))'; touch {output}"
+rule passing:
+    output: temp("passing.txt")
+    group: "pair"
+    shell: "touch {output}"
 rule two:
-    input: "one.txt"
+    input: "one.txt", "passing.txt"
     output: "two.txt"
     group: "pair"
     shell: "sleep 1; touch {output}"
@@ -44,6 +50,26 @@ rule broken:
     output: "broken.txt"
     group: "broken"
     shell: "exit 5"
+rule never:
+    input: "broken.txt"
+    output: "never.txt"
+    group: "broken"
+    shell: "touch {output}"
+rule again1:
+    output: "again1.txt"
+    group: "again"
+    shell: "sleep 0.1; touch {output}"
+rule again2:
+    input: "again1.txt"
+    output: "again2.txt"
+    group: "again"
+    retries: 1
+    shell: "echo x >> again; test $(wc -l < again) -ge 3; touch {output}"
+rule again3:
+    input: "again2.txt"
+    output: "again3.txt"
+    group: "again"
+    shell: "touch {output}"
 rule shadowed:
     output: "shadowed.txt"
     shadow: "minimal"
@@ -106,7 +132,8 @@ def spawned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Document
         *options,
         "--",
         "all",
-        "broken.txt",
+        "never.txt",
+        "again3.txt",
         executor="cluster-generic",
         PATH=path,
     )
@@ -132,6 +159,9 @@ def test_a_retry_inside_the_child_is_an_attempt(spawned: tuple[Project, Document
     assert document.made(document.attempt_id("flaky", 1)) == set()
     ((_, file),) = document.files("flaky.txt").items()
     assert file["yprov4wms:sha256"] == sha256(project.folder / "flaky.txt")
+    for number, attempt in enumerate(document.attempts("flaky"), 1):
+        assert value(attempt["yprov4wms:resource_tries"]) == number
+        assert f"{number} >> tries" in attempt["yprov4wms:command"]
     starts = [a["prov:startTime"] for a in document.attempts("flaky")]
     assert starts == sorted(set(starts))
 
@@ -163,6 +193,42 @@ def test_of_a_group_that_failed_each_member_has_its_own_status(
     assert broken["yprov4wfs:status"] == "failed"
     assert value(broken["yprov4wms:exit_code"]) == 5
     assert "exit status 5" in broken["yprov4wms:error"]
+
+
+def test_a_member_that_its_group_did_not_come_to_never_ran(
+    spawned: tuple[Project, Document],
+) -> None:
+    _, document = spawned
+    assert document.attempts("never") == []
+    (plan,) = document.plans("never")
+    assert plan["yprov4wfs:status"] == "upstream-failed"
+
+
+def test_a_group_that_is_retried_depends_on_what_was_there(
+    spawned: tuple[Project, Document],
+) -> None:
+    _, document = spawned
+    assert tries(document, "again1") == ["completed", "completed"]
+    assert tries(document, "again2") == ["failed", "failed", "completed"]
+    assert tries(document, "again3") == ["completed"]
+    for number, upstream in ((1, 1), (2, 1), (3, 2)):
+        here = document.attempt_id("again2", number)
+        before = document.attempt_id("again1", upstream)
+        assert document.informants(here, "depends-on") == {before}
+        activities = document.section("activity")
+        assert activities[before]["prov:startTime"] <= activities[here]["prov:endTime"]
+    assert document.used(document.attempt_id("again2", 3)) == {"again1.txt"}
+    assert document.used(document.attempt_id("again2", 1)) == set()
+
+
+def test_a_temporary_file_of_a_group_ties_maker_and_reader(
+    spawned: tuple[Project, Document],
+) -> None:
+    _, document = spawned
+    assert document.made(document.attempt_id("passing")) == {"passing.txt"}
+    assert "passing.txt" in document.used(document.attempt_id("two"))
+    ((_, file),) = document.files("passing.txt").items()
+    assert "temporary" in file["yprov4wms:note"]
 
 
 def test_a_shadow_job_is_metered_without_the_snakemake_around_it(
@@ -227,6 +293,13 @@ def test_a_child_that_is_killed_leaves_when_and_where_it_ran(project: Project) -
     (attempt,) = project.document().attempts("a")
     assert attempt["yprov4wfs:status"] == "failed"
     assert "yprov4wms:host" in attempt
+    (told,) = [
+        event["time"]
+        for path in project.runs()[0].glob("events/*")
+        for event in map(json.loads, path.read_text().splitlines())
+        if event["kind"] == "task-executing"
+    ]
+    assert attempt["prov:startTime"] == told
 
 
 def test_on_a_node_that_cannot_see_the_store_nothing_is_made(project: Project) -> None:

@@ -20,7 +20,10 @@ VERSION = 1
 #: What a retry that the engine's main process does not count adds to an attempt's number.
 INNER_RETRY = 1000
 
-#: The attribute of a `TaskEnded` whose status is that of a group that the task was in.
+#: The role of an input that the attempt is to change in its place.
+UPDATE = "update"
+
+#: The attribute of a `TaskEnded` whose status is that of a group that the task was in: its id.
 WHOLE_GROUP = "whole_group"
 
 
@@ -263,12 +266,17 @@ class TaskExecuting(Event, tag="task-executing", kw_only=True):
 
     attempt: as the engine's main process counts; the n-th retry inside that process has
         `INNER_RETRY` n times more.
+    command and what follows: where they are others than `TaskStarted` says.
     """
 
     task: str
     attempt: int
     host: str | None = None
     pid: int | None = None
+    command: str | None = None
+    parameters: dict[str, Any] | None = None
+    threads: int | None = None
+    resources: dict[str, Any] | None = None
 
 
 class TaskExecuted(Event, tag="task-executed", kw_only=True):

@@ -122,14 +122,41 @@ def _stream(lines: Iterable[bytes]) -> Run | None:
 
 
 def _finish(run: Run) -> None:
+    dropped = _drop_unbegun(run)
     for task in run.tasks.values():
         if len(task.attempts) > 1:
             task.attempts.sort(key=_order)
             if any(attempt.key >= INNER_RETRY for attempt in task.attempts):
                 _unfold_retries(run, task)
+        if task.id in dropped:
+            for number, attempt in enumerate(task.attempts, 1):
+                attempt.number = number
         for attempt in task.attempts:
             attempt.imported = run.start.imported
             attempt.conclude()
+
+
+def _drop_unbegun(run: Run) -> set[str]:
+    """Leave out what was started with a group, and never began: the group failed before.
+
+    That is known of groups whose process told which of their members it executes.
+    Returns the tasks that lost an attempt.
+    """
+    groups: dict[tuple[str, int], list[Attempt]] = {}
+    for attempt in run.attempts():
+        if attempt.ended_line is not None and _IN_GROUP in attempt.ended_line:
+            end = attempt.end
+            group = ((end.attributes if end else None) or {}).get(events.WHOLE_GROUP)
+            if isinstance(group, str):
+                groups.setdefault((group, attempt.key), []).append(attempt)
+    dropped: set[str] = set()
+    for members in groups.values():
+        unbegun = [attempt for attempt in members if attempt.executing_line is None]
+        if len(unbegun) < len(members):
+            for attempt in unbegun:
+                run.tasks[attempt.task].attempts.remove(attempt)
+                dropped.add(attempt.task)
+    return dropped
 
 
 def _unfold_retries(run: Run, task: Task) -> None:
@@ -216,6 +243,9 @@ def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[
         _HANDLERS[type(event)](run, event, line)
     _finish(run)
     return run
+
+
+_IN_GROUP = f'"{events.WHOLE_GROUP}"'.encode()
 
 
 def _order(attempt: Attempt) -> tuple[int, int]:

@@ -39,6 +39,7 @@ def is_time(text: str) -> bool:
     return text[5] != "W"  # of a week
 
 
+_TOLD_BY_PROCESS = ("host", "command", "parameters", "threads", "resources")
 _SEEN_BY_PROCESS = ("began", "finished", "exit_code", "signal", "processes", "usage", "host")
 
 
@@ -73,11 +74,16 @@ class Attempt(msgspec.Struct, gc=False):
 
     @property
     def start(self) -> events.TaskStarted | None:
-        """With the host where it was executed, where a process there told of it."""
+        """With what the process that executes it knows better than the engine."""
         start = _typed(self.started_line, events.TaskStarted)
-        if self.executing_line is not None and start is not None:
-            executing = _typed(self.executing_line, events.TaskExecuting)
-            start.host = executing.host if executing and executing.host else start.host
+        executing = _typed(self.executing_line, events.TaskExecuting)
+        if executing is not None and start is not None:
+            if self.ended_line is None:
+                start.time = executing.time
+            for name in _TOLD_BY_PROCESS:
+                found = getattr(executing, name)
+                if found is not None:
+                    setattr(start, name, found)
         if self.imported and start is not None:
             start.time = ""
         return start
@@ -89,6 +95,9 @@ class Attempt(msgspec.Struct, gc=False):
         if self.imported and end is not None:
             end.time = ""
         if self.executed_line is None:
+            if end is not None and end.began is None and self.executing_line is not None:
+                executing = _typed(self.executing_line, events.TaskExecuting)
+                end.began = executing.time if executing else None
             return end
         executed = _typed(self.executed_line, events.TaskExecuted)
         assert executed is not None

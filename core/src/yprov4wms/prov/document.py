@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from yprov4wms.events import (
+    UPDATE,
     ChildAttached,
     File,
     FileType,
@@ -52,9 +53,17 @@ def step_id(step: str) -> str:
     return f"{RUN}:{local_name('step_' + step)}"
 
 
-def _node(task: Task) -> str:
-    """What stands for a task: its last attempt, or the plan of one that never ran."""
-    return attempt_id(task.attempts[-1]) if task.attempts else task_plan_id(task)
+def _node(task: Task, moment: str | None = None) -> str:
+    """What stands for a task: its last attempt, or the plan of one that never ran.
+
+    moment: of several attempts, those count that began before.
+    """
+    if not task.attempts:
+        return task_plan_id(task)
+    if moment is None or len(task.attempts) == 1:
+        return attempt_id(task.attempts[-1])
+    began = (a for a in reversed(task.attempts) if _began_before(a, moment))
+    return attempt_id(next(began, task.attempts[0]))
 
 
 def _steps_before(run: Run) -> dict[str, dict[str, None]]:
@@ -296,9 +305,9 @@ class WorkflowDocument:
             for software in (start.software if start else None) or ():
                 entity = self._software_entity(software)
                 self._writer.relation("used", identifier, entity, '"prov:role":"environment"')
-            self._relations(identifier, task, previous)
+            self._relations(identifier, task, previous, times[1])
             outputs = end.outputs if end else None
-            uses = self._uses(identifier, task, attempt, start)
+            uses = self._uses(identifier, task, attempt, start, times[1])
             children = attempt.child_runs + self._extra.get((attempt.task, attempt.key), [])
             inner: set[str] = set()
             if children:
@@ -317,6 +326,7 @@ class WorkflowDocument:
                     makes = {p: v for p, v in makes.items() if v[0] not in made}
             if outputs:
                 self._generations(identifier, outputs, times[1], inner)
+                self._updates(identifier, start, outputs, uses)
             previous = identifier
 
     def _content(self, child: ChildAttached) -> bytes | str:
@@ -332,7 +342,9 @@ class WorkflowDocument:
             return str(error)
         return gone if content is None else content
 
-    def _relations(self, identifier: str, task: Task, previous: str | None) -> None:
+    def _relations(
+        self, identifier: str, task: Task, previous: str | None, finished: str | None
+    ) -> None:
         writer = self._writer
         step = self._step_plan(task.step)
         writer.relation("wasAssociatedWith", identifier, ENGINE, f'"prov:plan":"{step}"')
@@ -352,7 +364,7 @@ class WorkflowDocument:
             if other is not None:
                 # What never ran informs nobody.
                 section = "wasInformedBy" if other.attempts else "wasInfluencedBy"
-                writer.relation(section, identifier, _node(other), _DEPENDS_ON)
+                writer.relation(section, identifier, _node(other, finished), _DEPENDS_ON)
 
     def _left(self, maker: Attempt, path: str) -> bool:
         """Whether the record has what lies at ``path`` among what ``maker`` left."""
@@ -379,7 +391,12 @@ class WorkflowDocument:
         return found if found and found.attempts else None
 
     def _uses(
-        self, identifier: str, task: Task, attempt: Attempt, start: TaskStarted | None
+        self,
+        identifier: str,
+        task: Task,
+        attempt: Attempt,
+        start: TaskStarted | None,
+        finished: str | None,
     ) -> dict[str, tuple[str, Any]]:
         """Write what the attempt used; returns by path the version and what it was."""
         uses: dict[str, tuple[str, Any]] = {}
@@ -390,7 +407,7 @@ class WorkflowDocument:
                 # A pipe's reader starts before its writer has ended.
                 later = self._run.made.get(file.path)
                 if later is not None and later.task in task.depends_on:
-                    source = later
+                    source = later if _began_before(later, finished) else None
             if source is not None and not self._left(source, file.path):
                 source = None  # in its directory, and not among the members that are listed
             if source is not None:
@@ -413,6 +430,20 @@ class WorkflowDocument:
                     uses[path] = (part, member)
         return uses
 
+    def _updates(
+        self,
+        identifier: str,
+        start: TaskStarted | None,
+        outputs: list[File],
+        uses: dict[str, tuple[str, Any]],
+    ) -> None:
+        """A new version of a file comes from the one that the engine says it updates."""
+        before = {f.path for f in (start.inputs if start else None) or () if f.role == UPDATE}
+        for file in outputs if before else ():
+            if file.path in before and file.path in uses and file.type is not FileType.MISSING:
+                new, old = self._files.made(identifier, file.path), uses[file.path][0]
+                self._writer.relation("wasDerivedFrom", new, old)
+
     def _generations(
         self, identifier: str, outputs: list[File], finished: str | None, inner: set[str]
     ) -> None:
@@ -428,6 +459,12 @@ class WorkflowDocument:
                 more = ",".join(filter(None, parts)) if role else parts[0]
                 self._writer.relation("wasGeneratedBy", entity, identifier, more)
                 role = ""  # it is the file's, not its members'
+
+
+def _began_before(attempt: Attempt, moment: str | None) -> bool:
+    """Whether it began before that; true where one of both is not known."""
+    began = attempt_times(attempt.start, attempt.end)[0]
+    return not (began and moment) or began <= moment
 
 
 def _failures(run: Run) -> str | None:

@@ -128,8 +128,9 @@ class Capture:
 
     def report_job_error(self, job_info: Any, msg: Any = None, **kwargs: Any) -> None:
         error = sys.exc_info()[1]
-        for one in members(job_info.job):
-            self._yprov.reported(one, msg, error, job_info.job.is_group())
+        job = job_info.job
+        for one in members(job):
+            self._yprov.reported(one, msg, error, str(job.jobid) if job.is_group() else None)
         super().report_job_error(job_info, msg, **kwargs)  # type: ignore[misc]
 
     def handle_job_success(self, job: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from snakemake_executor_plugin_yprov import plan
+from snakemake_executor_plugin_yprov.jobs import describe_try
 from snakemake_executor_plugin_yprov.session import JOIN, as_text, members, meter_snakemake
 from yprov4wms import events
 from yprov4wms.events import INNER_RETRY, Status
@@ -131,11 +132,13 @@ class ChildSession:
             yield lambda: None
             return
         with self._recorder.guard("recording the execution of a job", live.task, live.attempt):
-            self._recorder.emit(
-                events.TaskExecuting(
-                    task=live.task, attempt=live.attempt, host=self._host, pid=os.getpid()
-                )
+            event = events.TaskExecuting(
+                task=live.task, attempt=live.attempt, host=self._host, pid=os.getpid()
             )
+            if live.attempt >= INNER_RETRY:
+                # What depends on the attempt's number is another than at the first.
+                describe_try(event, job)
+            self._recorder.emit(event)
             if job.is_run or job.is_template_engine:
                 settings = self._recorder.settings
                 live.own = SelfMeter(
@@ -170,7 +173,9 @@ class ChildSession:
     def submitted(self, job: Any, external_id: str) -> None:
         """The local executor has no ids."""
 
-    def reported(self, job: Any, message: Any, error: BaseException | None, group: bool) -> None:
+    def reported(
+        self, job: Any, message: Any, error: BaseException | None, group: str | None
+    ) -> None:
         live = self._find(job)
         if live is not None and live.error is None:
             with self._recorder.guard("noting an error", live.task, live.attempt):

@@ -14,7 +14,7 @@ from snakemake.utils import QuotedFormatter, SequenceFormatter
 from snakemake.utils import format as format_wildcards
 
 from yprov4wms import events
-from yprov4wms.events import File, FileType, Software, Status
+from yprov4wms.events import UPDATE, File, FileType, Software, Status
 from yprov4wms.plain import plain, text
 from yprov4wms.recorder import INLINE_BYTES, Recorder
 
@@ -93,7 +93,7 @@ class Describer:
         ]
         before = self._left_before.pop(task, {})
         named += [(f, role) for f, role in _side_files(job) if not _unchanged(f, before)]
-        found = [self._output(file, role, task, attempt) for file, role in named]
+        found = [self._output(file, role, task, attempt, status) for file, role in named]
         present = [file for file in found if file.type is not FileType.MISSING]
         self._made.update(file.path for file in present)
         return present or None
@@ -139,16 +139,21 @@ class Describer:
                 found.append(self._identified(file, role, task, attempt))
         for file in job.output:
             if _flagged(file, "update"):
-                before = self._identified(file, "update", task, attempt)
+                before = self._identified(file, UPDATE, task, attempt)
                 if before.type is not FileType.MISSING:
                     found.append(before)
         return found or None
 
-    def _output(self, file: Any, role: str | None, task: str, attempt: int) -> File:
+    def _output(self, file: Any, role: str | None, task: str, attempt: int, status: Status) -> File:
         passing = _passing(file)
-        if passing is not None:
+        if passing is not None and (status is not Status.FAILED or os.path.lexists(file)):
             return File(path=_local_path(file), role=role, type=passing)
-        return self._identified(file, role, task, attempt)
+        found = self._identified(file, role, task, attempt)
+        if found.type is FileType.MISSING and status is Status.COMPLETED and _flagged(file, "temp"):
+            # In a group on a node, where Snakemake removes it as soon as the group is done.
+            found.type = FileType.DIRECTORY if _flagged(file, "directory") else FileType.FILE
+            found.note = "temporary: removed before it was looked at"
+        return found
 
     def _identified(self, file: Any, role: str | None, task: str, attempt: int) -> File:
         if getattr(file, "storage_object", None) is None:
@@ -247,6 +252,14 @@ def _command(job: Any) -> str:
         return str(_formatter.vformat(job.rule.shellcmd, (), values))
     except Exception:
         return str(job.shellcmd)
+
+
+def describe_try(event: events.TaskExecuting, job: Any) -> None:
+    """Fill in what may be another in each try of a job."""
+    event.command = text(_command(job)) if job.rule.shellcmd else None
+    event.parameters = named(job.params) or None
+    event.threads = job.threads if isinstance(job.threads, int) else None
+    event.resources = _resources(job)
 
 
 def rule_type(rule: Any) -> str | None:

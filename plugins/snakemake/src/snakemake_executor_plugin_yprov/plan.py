@@ -43,6 +43,12 @@ class Planner:
         self._steps: dict[str, set[str]] = {}
         self._checkpoints: set[str] = set()
         self._directories: dict[str, str] = {}
+        self._started: set[str] = set()
+
+    def started(self, task: str) -> None:
+        """From now on the DAG's word on the task counts no more: once a checkpoint has
+        run, it has no dependencies there, and need not run."""
+        self._started.add(task)
 
     def task(self, job: Any) -> str:
         """The task's id, the same in every process: Snakemake renumbers jobs in children."""
@@ -90,6 +96,8 @@ class Planner:
         if before is not None:
             # An input function that asks a checkpoint depends on it only until it is done.
             depends |= self._checkpoints.intersection(before[0])
+        if before is not None and task in self._started:
+            depends, needed = depends | set(before[0]), before[1]
         state = (tuple(sorted(depends)), needed)
         if state == before:
             return []

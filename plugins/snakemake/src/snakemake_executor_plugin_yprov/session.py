@@ -48,8 +48,8 @@ class _Live:
         self.finished: str | None = None
         self.error: str | None = None
         self.ran = False
-        #: Its group failed, by its fault or another's.
-        self.in_group = False
+        #: The group that it failed with, by its fault or another's.
+        self.group: str | None = None
         #: A Snakemake of its own runs it.
         self.spawned = False
 
@@ -93,6 +93,7 @@ class Session:
             recorder, planner, describer = self._parts()
             task = planner.task(job)
             planner.refresh(recorder, job)
+            planner.started(task)
             meter = TaskMeter(
                 self._environment(task, job.attempt),
                 sample_interval=self._settings.sample_interval,
@@ -145,13 +146,15 @@ class Session:
                     )
                 )
 
-    def reported(self, job: Any, message: Any, error: BaseException | None, group: bool) -> None:
-        """The executor says that the job, or the group that it is in, failed; any thread."""
+    def reported(
+        self, job: Any, message: Any, error: BaseException | None, group: str | None
+    ) -> None:
+        """The executor says that the job, or the group of this id, failed; any thread."""
         live = self._find(job)
         if live is not None and live.error is None:
             with self._guard("noting an error", live):
                 found = str(message) if message else as_text(error) if error else None
-                live.in_group = group
+                live.group = group
                 if found is not None:
                     live.error = text(f"in its group: {found}" if group else found)
 
@@ -252,7 +255,7 @@ class Session:
                 signal=-code if code is not None and code < 0 else None,
                 error=error,
                 outputs=outputs,
-                attributes={WHOLE_GROUP: True} if live.in_group else None,
+                attributes={WHOLE_GROUP: live.group} if live.group else None,
                 processes=live.meter.processes or None,
                 usage=live.meter.figures() or None,
                 host=self._host if live.began else None,
