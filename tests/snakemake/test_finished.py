@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, at_once, sha256, value
+from tests.snakemake.project import Document, Project, at_once, environment, sha256, value
 
 LONG = "n" * 230 + ".txt"
 
@@ -274,7 +276,41 @@ def test_the_reporter_tells_what_is_still_to_do(small: Project) -> None:
         file.write("rule b:\n    input: 'a.txt'\n    output: 'b.txt'\n    shell: 'exit 1'\n")
     done = small.snakemake("--reporter", "yprov", "--", "b.txt", executor=None)
     assert done.returncode == 0, done.stderr
-    assert small.document().statuses() == {"a": ["completed"], "b": ["not-started"]}
+    document = small.document()
+    assert document.statuses() == {"a": ["completed"], "b": ["not-started"]}
+    assert document.section("entity")["run:step_b"]["yprov4wms:code"] == "exit 1"
+    (plan,) = (i for i, e in document.section("entity").items() if e in document.plans("b"))
+    assert document.links(
+        "wasInfluencedBy", influencee=plan, influencer=document.attempt_id("a")
+    ) or document.links("wasInformedBy", informed=plan)
+
+
+def test_the_reporter_tells_what_was_interrupted(small: Project) -> None:
+    with (small.folder / "Snakefile").open("a") as file:
+        file.write("rule c:\n    output: 'c.txt'\n    shell: 'touch {output}; sleep 60'\n")
+    process = subprocess.Popen(
+        small.command("--", "c.txt", executor=None),
+        cwd=small.folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (small.folder / "c.txt").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    assert small.snakemake("--unlock", executor=None).returncode == 0
+    options = ("--reporter", "yprov", "--rerun-incomplete", "--", "a.txt", "c.txt")
+    done = small.snakemake(*options, executor=None)
+    assert done.returncode == 0, done.stderr
+    document = small.document()
+    (attempt,) = document.attempts("c")
+    assert attempt["yprov4wms:engine_note"] == "Snakemake marks its outputs as incomplete"
+    assert "yprov4wfs:status" not in attempt
+    assert "yprov4wfs:status" not in document.run
 
 
 def test_the_reporter_without_any_record_is_one_error(project: Project) -> None:

@@ -8,6 +8,7 @@ clusters a start can lie after its end.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -16,6 +17,7 @@ import re
 import sqlite3
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_yprov import facts
 from snakemake_executor_plugin_yprov.jobs import Describer, named, wildcards_of
-from snakemake_executor_plugin_yprov.plan import label_of, name_of
+from snakemake_executor_plugin_yprov.plan import label_of, name_of, task_id
 from yprov4wms import environment, events
 from yprov4wms.events import File, FileType, Software, Status
 from yprov4wms.plain import plain, text
@@ -90,6 +92,12 @@ class _Import:
         self._live = {
             str(o): job for job in (dag.jobs if dag is not None else ()) for o in job.output
         }
+        #: Jobs of that DAG without a record.
+        self._to_do = [
+            job
+            for job in (dag.jobs if dag is not None else ())
+            if job.output and not any(str(output) in self._makers for output in job.output)
+        ]
         self._consumed = {id(maker) for job in jobs for maker in self._upstream(job)}
 
     def write(self) -> None:
@@ -121,6 +129,7 @@ class _Import:
     def _run(self) -> None:
         recorder = self._recorder
         complete = [self._job(job) for job in self._jobs]
+        complete += [self._interrupted(job) for job in self._to_do]
         if all(complete):
             recorder.finish(Status.COMPLETED)
         else:
@@ -137,29 +146,32 @@ class _Import:
             steps.setdefault(_rule(job), job)
         self._recorder.emit(
             *(self._step(rule, job) for rule, job in steps.items()),
+            *(
+                self._live_step(rule)
+                for rule in {job.rule: None for job in self._to_do}
+                if rule.name not in steps
+            ),
             *(self._planned(job) for job in self._jobs),
-            *self._still_to_do(),
+            *(self._still_to_do(job) for job in self._to_do),
         )
 
     def _step(self, rule: str, job: _Job) -> events.StepDeclared:
         live = self._live_job(job)
         if live is not None:
-            describer = Describer(self._recorder, str(self._folder), live.dag.workflow)
-            return describer.step(live.rule, [])
+            return self._live_step(live.rule)
         return events.StepDeclared(
             step=rule,
             type="shell" if job.record.get("shellcmd") else None,
             code=text(str(job.record["code"])) if job.record.get("code") else None,
         )
 
+    def _live_step(self, rule: Any) -> events.StepDeclared:
+        return Describer(self._recorder, str(self._folder), rule.workflow).step(rule, [])
+
     def _planned(self, job: _Job) -> events.TaskPlanned:
         live = self._live_job(job)
         depends = {self._task(maker) for maker in self._upstream(job) if maker is not job}
-        if live is not None:
-            for upstream in self._dag.dependencies[live]:
-                maker = self._makers.get(next((str(o) for o in upstream.output), ""))
-                if maker is not None:
-                    depends.add(self._task(maker))
+        depends |= self._dependencies(live) if live is not None else set()
         return events.TaskPlanned(
             task=self._task(job),
             step=_rule(job),
@@ -167,12 +179,37 @@ class _Import:
             depends_on=sorted(depends) or None,
         )
 
-    def _still_to_do(self) -> Iterator[events.TaskPlanned]:
-        for job in self._dag.jobs if self._dag is not None else ():
-            outputs = [str(output) for output in job.output]
-            if outputs and not any(output in self._makers for output in outputs):
-                task = name_of(self._recorder.run_id, job.rule.name, outputs)
-                yield events.TaskPlanned(task=task, step=job.rule.name, label=label_of(job))
+    def _dependencies(self, live: Any) -> set[str]:
+        """Tasks that the present DAG has before this job."""
+        return {self._live_task(job) for job in self._dag.dependencies[live] if job.output}
+
+    def _live_task(self, live: Any) -> str:
+        maker = self._makers.get(str(live.output[0]))
+        return self._task(maker) if maker is not None else task_id(self._recorder.run_id, live)
+
+    def _still_to_do(self, job: Any) -> events.TaskPlanned:
+        return events.TaskPlanned(
+            task=self._live_task(job),
+            step=job.rule.name,
+            label=label_of(job),
+            depends_on=sorted(self._dependencies(job)) or None,
+        )
+
+    def _interrupted(self, job: Any) -> bool:
+        """Record that a job began, of which Snakemake knows no more; false."""
+        # Snakemake asks for a report from within its own event loop.
+        with ThreadPoolExecutor(1) as thread:
+            marked = self._dag.workflow.persistence.incomplete(job)
+            incomplete = thread.submit(asyncio.run, marked).result()
+        if incomplete:
+            note = {"note": "Snakemake marks its outputs as incomplete"}
+            task = self._live_task(job)
+            self._recorder.emit(
+                events.TaskStarted(
+                    task=task, attempt=1, wildcards=wildcards_of(job), attributes=note
+                )
+            )
+        return False
 
     def _live_job(self, job: _Job) -> Any:
         live = self._live.get(job.outputs[0])
