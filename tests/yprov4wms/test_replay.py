@@ -303,7 +303,7 @@ def test_retries_that_the_engine_did_not_count_are_attempts_whatever_the_order(s
 def test_the_engine_has_the_last_word_but_of_members_of_a_group() -> None:
     engine, completed = [started()], Status.COMPLETED
     elsewhere: list[events.Event] = []
-    for task, attributes in (("single", None), ("member", {events.WHOLE_GROUP: True})):
+    for task, attributes in (("single", None), ("member", {events.WHOLE_GROUP: "g"})):
         engine += [
             events.TaskStarted(task=task, attempt=1),
             events.TaskEnded(
@@ -331,3 +331,59 @@ def test_what_was_executed_stands_where_the_engine_was_killed() -> None:
     run = fold([("e", lines(*engine)), ("n", lines(*elsewhere, writer="n"))])
     assert isinstance(run, Run)
     assert run.statuses() == {"a": Status.COMPLETED, "b": Status.RUNNING}
+
+
+def test_what_a_failed_group_did_not_come_to_never_ran_where_its_process_told() -> None:
+    engine: list[events.Event] = [
+        started(),
+        events.TaskPlanned(task="a", step="a"),
+        events.TaskPlanned(task="b", step="b", depends_on=["a"]),
+    ]
+    for attempt, group in ((1, "told"), (2, "silent")):
+        for task in "ab":
+            engine += [
+                events.TaskStarted(task=task, attempt=attempt),
+                events.TaskEnded(
+                    task=task,
+                    attempt=attempt,
+                    status=Status.FAILED,
+                    attributes={events.WHOLE_GROUP: group},
+                ),
+            ]
+    elsewhere: list[events.Event] = [
+        events.TaskExecuting(task="a", attempt=1, host="node"),
+        events.TaskExecuted(task="a", attempt=1, status=Status.FAILED, exit_code=1),
+    ]
+    run = fold([("e", lines(*engine)), ("n", lines(*elsewhere, writer="n"))])
+    assert isinstance(run, Run)
+    numbers = {task.id: [(a.number, a.key) for a in task.attempts] for task in run.tasks.values()}
+    assert numbers == {"a": [(1, 1), (2, 2)], "b": [(1, 2)]}
+    only_told = [event for event in engine if getattr(event, "attempt", 1) == 1]
+    run = fold([("e", lines(*only_told)), ("n", lines(*elsewhere, writer="n"))])
+    assert isinstance(run, Run)
+    assert run.statuses() == {"a": Status.FAILED, "b": Status.UPSTREAM_FAILED}
+
+
+def test_a_try_tells_what_was_other_than_at_the_first() -> None:
+    engine = [
+        started(),
+        events.TaskStarted(task="a", attempt=1, command="try 1", resources={"mem_mb": 100}),
+        events.TaskEnded(task="a", attempt=1, status=Status.FAILED),
+    ]
+    again = events.TaskExecuting(task="a", attempt=1001, command="try 2", resources={"mem_mb": 200})
+    elsewhere = [
+        events.TaskExecuting(task="a", attempt=1),
+        events.TaskExecuted(task="a", attempt=1, status=Status.FAILED),
+        again,
+    ]
+    run = fold([("e", lines(*engine)), ("n", lines(*elsewhere, writer="n"))])
+    assert isinstance(run, Run)
+    starts = [attempt.start for attempt in run.tasks["a"].attempts]
+    assert [(s.command, s.resources) for s in starts if s] == [
+        ("try 1", {"mem_mb": 100}),
+        ("try 2", {"mem_mb": 200}),
+    ]
+    # Nothing told of its end but the engine: it began when its process said so.
+    last = run.tasks["a"].attempts[-1].end
+    assert last
+    assert last.began
