@@ -196,7 +196,7 @@ def test_a_recorder_that_raises_everywhere_harms_nothing(project: Project) -> No
         "Describer.outputs",
         "Planner.refresh",
         "Planner.task",
-        "Recorder.describe",
+        "Recorder.identified",
         "Recorder.collect_children",
     ]
     for name in methods:
