@@ -387,3 +387,54 @@ def test_a_try_tells_what_was_other_than_at_the_first() -> None:
     last = run.tasks["a"].attempts[-1].end
     assert last
     assert last.began
+
+
+# -- tasks that others stand for, and containers ----------------------------------------------
+
+
+def folded(*found: events.Event) -> Run:
+    run = fold([("j", lines(started(), *found))])
+    assert isinstance(run, Run)
+    return run
+
+
+def test_known_tasks_take_the_place_of_the_one_that_stood_for_them() -> None:
+    run = folded(
+        events.TaskPlanned(task="all", step="say", unexpanded=True),
+        events.TaskPlanned(task="cat", step="cat", depends_on=["all"]),
+        events.TaskPlanned(task="both", step="cat", depends_on=["cat", "all"]),
+        events.TaskPlanned(task="0", step="say"),
+        events.TaskPlanned(task="1", step="say"),
+        events.TaskPlanned(task="inner", step="say", parent="cat"),
+    )
+    assert list(run.tasks) == ["cat", "both", "0", "1", "inner"]
+    assert run.tasks["cat"].depends_on == ["0", "1"]
+    assert run.tasks["both"].depends_on == ["cat", "0", "1"]
+
+
+def test_what_never_expanded_stays_a_task_that_did_not_start() -> None:
+    run = folded(
+        events.TaskPlanned(task="a", step="a"),
+        events.TaskStarted(task="a", attempt=1),
+        events.TaskEnded(task="a", attempt=1, status=Status.FAILED),
+        events.TaskPlanned(task="all", step="say", depends_on=["a"], unexpanded=True),
+    )
+    assert run.statuses() == {"a": Status.FAILED, "all": Status.UPSTREAM_FAILED}
+
+
+def test_what_was_made_inside_a_container_stays_its_makers() -> None:
+    out = File(path="out", size=1)
+    run = folded(
+        events.TaskPlanned(task="sub", step="sub"),
+        events.TaskPlanned(task="in", step="in", parent="sub"),
+        events.TaskStarted(task="sub", attempt=1),
+        events.TaskStarted(task="in", attempt=1),
+        events.TaskEnded(task="in", attempt=1, status=Status.COMPLETED, outputs=[out]),
+        events.TaskEnded(task="sub", attempt=1, status=Status.COMPLETED, outputs=[out]),
+        events.TaskPlanned(task="next", step="next", depends_on=["sub"]),
+        events.TaskStarted(task="next", attempt=1, inputs=[out]),
+    )
+    (made,) = run.tasks["in"].attempts
+    assert run.made["out"] is made
+    assert run.tasks["sub"].attempts[0].inner == {"out": made}
+    assert run.tasks["next"].attempts[0].sources == [made]

@@ -54,6 +54,8 @@ class FileType(StrEnum):
     URL = "url"
     #: It was named, and was not there when looked at.
     MISSING = "missing"
+    #: Text that the workflow itself holds; it lies nowhere.
+    LITERAL = "literal"
     #: A socket, a device.
     OTHER = "other"
 
@@ -69,6 +71,10 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
         relative to the directory; ``member_count`` is their true number, where it is
         larger than the list.
     note: why a checksum is missing.
+    sha1: of the content, as the engine computed it.
+    format: a URI that names the format of the content (CWL's ``format``).
+    origin: where a task left it, if the engine has moved or copied it since.
+    secondary_of: path of the file that it accompanies (CWL's ``secondaryFiles``).
     """
 
     path: str
@@ -81,6 +87,10 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     members: list[File] | None = None
     member_count: int | None = None
     note: str | None = None
+    sha1: str | None = None
+    format: str | None = None
+    origin: str | None = None
+    secondary_of: str | None = None
 
 
 class Figure(msgspec.Struct, omit_defaults=True, gc=False):
@@ -116,6 +126,25 @@ class Software(msgspec.Struct, omit_defaults=True, gc=False):
     path: str | None = None
     sha256: str | None = None
     url: str | None = None
+
+
+class Port(msgspec.Struct, omit_defaults=True, gc=False):
+    """An input or output as a step or workflow declares it.
+
+    type: as the engine writes it.
+    sources: the ports that it takes its value from, each ``<step>/<port>``; one of the
+        workflow's own by its name alone.
+    value_from: an expression that makes its value.
+    """
+
+    name: str
+    type: str | None = None
+    sources: list[str] | None = None
+    default: Any = None
+    value_from: str | None = None
+    format: str | None = None
+    label: str | None = None
+    doc: str | None = None
 
 
 class Person(msgspec.Struct, omit_defaults=True):
@@ -160,6 +189,8 @@ class Event(msgspec.Struct, tag_field="kind", omit_defaults=True, kw_only=True, 
 class RunStarted(Event, tag="run-started", kw_only=True):
     """A workflow run began. ``engine`` is the system that executes it.
 
+    files: what it reads at its start; inputs that the workflow declares have their names as roles.
+    packed: the whole workflow as one document, kept in the run's folder.
     imported: the run was recorded afterwards, from what the engine left behind; the times of
         its events then say nothing about it.
     """
@@ -182,22 +213,34 @@ class RunStarted(Event, tag="run-started", kw_only=True):
     parent: Parent | None = None
     carbon_intensity: Figure | None = None
     imported: bool = False
+    inputs: list[Port] | None = None
+    outputs: list[Port] | None = None
+    packed: File | None = None
     attributes: dict[str, Any] | None = None
 
 
 class RunEnded(Event, tag="run-ended", kw_only=True):
+    """outputs: files that the workflow declares as its own. results: its other outputs."""
+
     status: Status
     error: str | None = None
+    outputs: list[File] | None = None
+    results: dict[str, Any] | None = None
 
 
 # -- the plan --------------------------------------------------------------------
 
 
 class StepDeclared(Event, tag="step-declared", kw_only=True):
-    """A rule (Snakemake), step (CWL) or task (Airflow) as it is written in the workflow."""
+    """A rule (Snakemake), step (CWL) or task (Airflow) as it is written in the workflow.
+
+    parent: the step of whose workflow it is a part.
+    """
 
     step: str
     type: str | None = None
+    label: str | None = None
+    parent: str | None = None
     source: str | None = None
     line: int | None = None
     code: str | None = None
@@ -205,6 +248,8 @@ class StepDeclared(Event, tag="step-declared", kw_only=True):
     doc: str | None = None
     software: list[Software] | None = None
     depends_on: list[str] | None = None
+    inputs: list[Port] | None = None
+    outputs: list[Port] | None = None
     attributes: dict[str, Any] | None = None
 
 
@@ -213,6 +258,9 @@ class TaskPlanned(Event, tag="task-planned", kw_only=True):
 
     A later plan of the same task replaces an earlier one: engines re-plan, Snakemake
     after each checkpoint.
+
+    unexpanded: it stands for the tasks of this step and parent that are not known yet; as
+        soon as there is one, it is no task, and who depends on it depends on them all.
     """
 
     task: str
@@ -220,6 +268,7 @@ class TaskPlanned(Event, tag="task-planned", kw_only=True):
     label: str | None = None
     depends_on: list[str] | None = None
     parent: str | None = None
+    unexpanded: bool = False
     attributes: dict[str, Any] | None = None
 
 
@@ -302,6 +351,7 @@ class TaskEnded(Event, tag="task-ended", kw_only=True):
     began, finished: when its process ran, where that is known apart from when the
         engine handed it out and took it back.
     usage: figures by the names in ``yprov4wms.metering``.
+    results: outputs that are no files, by name.
     """
 
     task: str
@@ -313,6 +363,7 @@ class TaskEnded(Event, tag="task-ended", kw_only=True):
     signal: int | None = None
     error: str | None = None
     outputs: list[File] | None = None
+    results: dict[str, Any] | None = None
     processes: list[Process] | None = None
     usage: dict[str, Figure] | None = None
     host: str | None = None

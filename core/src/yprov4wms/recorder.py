@@ -100,7 +100,8 @@ class Recorder:
         self._unwritten: list[events.Event] = []
         self._journal: journal.Journal | None = None
         names = [*secret_names, *(settings.secrets or "").replace(",", " ").split()]
-        self._masker = Masker(declared_from_environment(names))
+        self._declared = declared_from_environment(names)
+        self._masker = Masker(self._declared)
         self.folder, cache = RunFolder(""), None
         with self.guard("opening the store"):
             store = Store(settings.store)
@@ -171,6 +172,10 @@ class Recorder:
             with contextlib.suppress(Exception):
                 self._warn(f"yprov: provenance is incomplete ({where}: {self._masker.text(text)})")
 
+    def mask(self, secrets: Iterable[str]) -> None:
+        """From now on these values, too, are masked wherever they stand."""
+        self._masker = Masker([*self._declared, *secrets])
+
     def describe(self, path: str, role: str | None = None) -> File:
         """What lies at ``path`` now, without a checksum; costs a stat."""
         return self._identity.describe(path, role)
@@ -192,6 +197,10 @@ class Recorder:
         if file.sha256 is None and file.note is None:
             return self.identify(file, task, attempt)
         return file
+
+    def checksum(self, path: str) -> File:
+        """`describe` with the checksum, for which it waits."""
+        return self._identity.checksum(self._identity.describe(path))
 
     def collect_children(self, task: str, attempt: int, inner_retries: int = 0) -> None:
         """Take in the child runs that this attempt left in the store.

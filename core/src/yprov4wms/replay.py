@@ -122,6 +122,7 @@ def _stream(lines: Iterable[bytes]) -> Run | None:
 
 
 def _finish(run: Run) -> None:
+    _expand(run)
     dropped = _drop_unbegun(run)
     for task in run.tasks.values():
         if len(task.attempts) > 1:
@@ -134,6 +135,32 @@ def _finish(run: Run) -> None:
         for attempt in task.attempts:
             attempt.imported = run.start.imported
             attempt.conclude()
+
+
+def _expand(run: Run) -> None:
+    """Put the tasks that are known in the place of those that stood for them."""
+    places = {
+        task.id: (task.step, task.parent)
+        for task in run.tasks.values()
+        if task.unexpanded and not task.attempts
+    }
+    if not places:
+        return
+    found: dict[tuple[str, str | None], list[str]] = {place: [] for place in places.values()}
+    for task in run.tasks.values():
+        place = (task.step, task.parent)
+        if place in found and task.id not in places:
+            found[place].append(task.id)
+    expanded = {task: found[place] for task, place in places.items() if found[place]}
+    for stand_in in expanded:
+        del run.tasks[stand_in]
+    for task in run.tasks.values():
+        if any(before in expanded for before in task.depends_on):
+            if len(task.depends_on) == 1:
+                task.depends_on = expanded[task.depends_on[0]]  # one list for all who share it
+            else:
+                every = (expanded.get(before, [before]) for before in task.depends_on)
+                task.depends_on = [before for several in every for before in several]
 
 
 def _drop_unbegun(run: Run) -> set[str]:
@@ -283,6 +310,7 @@ def _planned(run: Run, event: events.TaskPlanned, line: bytes) -> None:
     task.step = event.step
     task.depends_on = event.depends_on or []
     task.label, task.parent, task.attributes = event.label, event.parent, event.attributes
+    task.unexpanded = event.unexpanded
 
 
 def _not_run(run: Run, event: events.TaskNotRun, line: bytes) -> None:
@@ -330,10 +358,27 @@ def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:
     attempt.status = event.status
     for file in event.outputs or ():
         if file.type is not FileType.MISSING:
+            made = run.made.get(file.path)
+            if made is not None and _is_inside(run, made, attempt):
+                attempt.inner = attempt.inner or {}
+                attempt.inner[file.path] = made
+                continue
             run.made[file.path] = attempt
             if file.type is FileType.DIRECTORY:
                 run.directories[file.path] = attempt
                 run.directory_makers.add((attempt.task, attempt.key))
+
+
+def _is_inside(run: Run, attempt: Attempt, container: Attempt) -> bool:
+    """Whether it is an attempt of a task that ``container``'s task contains, at any depth."""
+    met = {attempt.task}
+    parent = run.tasks[attempt.task].parent
+    while parent is not None and parent not in met:
+        if parent == container.task:
+            return True
+        met.add(parent)
+        parent = run.tasks[parent].parent if parent in run.tasks else None
+    return False
 
 
 def _maker(run: Run, path: str) -> Attempt | None:

@@ -71,6 +71,8 @@ class Attempt(msgspec.Struct, gc=False):
     children: list[bytes] | None = None
     #: For each input the attempt whose output it was when this one started, or None.
     sources: list[Attempt | None] | None = None
+    #: By path, of a container's outputs, the attempt inside it that made them.
+    inner: dict[str, Attempt] | None = None
 
     @property
     def start(self) -> events.TaskStarted | None:
@@ -140,6 +142,7 @@ class Task(msgspec.Struct, gc=False):
     depends_on: list[str]
     label: str | None = None
     parent: str | None = None
+    unexpanded: bool = False
     attributes: dict[str, Any] | None = None
     not_run_line: bytes | None = None
     attempts: list[Attempt] = []

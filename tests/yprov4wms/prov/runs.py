@@ -192,7 +192,17 @@ def _files(draw: st.DrawFn, missing: bool = True) -> File:
         )
     target = "elsewhere" if kind == 2 else None
     note = "why not" if digest is None and kind == 3 else None
-    return File(path=path, role=role, sha256=digest, target=target, note=note, **sizes)
+    return File(
+        path=path,
+        role=role,
+        sha256=digest,
+        target=target,
+        note=note,
+        sha1="0" * 40 if kind == 4 else None,
+        format="http://edamontology.org/format_3752" if kind == 5 else None,
+        secondary_of=draw(_paths) if kind == 6 else None,
+        **sizes,
+    )
 
 
 _software = st.builds(
@@ -210,6 +220,19 @@ _figures = st.builds(
     low=st.none() | st.floats(0, 1e9),
     high=st.none() | st.floats(0, 1e9),
     scope=st.none() | st.just("node"),
+)
+_ports = st.lists(
+    st.builds(
+        e.Port,
+        name=_words,
+        type=st.none() | st.just("File"),
+        sources=st.none() | st.lists(_words | st.just("a/b"), max_size=2),
+        default=_values,
+        value_from=st.none() | _names,
+        doc=st.none() | _names,
+    ),
+    max_size=2,
+    unique_by=lambda port: port.name,
 )
 _usage = st.dictionaries(
     st.sampled_from(["cpu_time", "memory_peak", "energy", "gpu_energy"]), _figures, max_size=3
@@ -280,6 +303,7 @@ def _attempt(
             exit_code=draw(st.none() | st.integers(-9, 2)),
             error=draw(st.none() | _names),
             outputs=outputs,
+            results=draw(_mappings),
             usage=draw(st.none() | _usage),
             processes=draw(st.none() | st.just([e.Process(pid=1, started=at(1))])),
             attributes=draw(_mappings),
@@ -320,6 +344,9 @@ def runs(draw: st.DrawFn) -> Told:
             software=draw(st.none() | st.lists(_software, max_size=3)),
             parent=draw(st.none() | st.just(e.Parent(run="r", task="t", attempt=1))),
             carbon_intensity=draw(st.none() | st.just(e.Figure("g/kWh", "given", 300.0))),
+            inputs=draw(st.none() | _ports),
+            outputs=draw(st.none() | _ports),
+            packed=draw(st.none() | _files(missing=False)),
             attributes=draw(_mappings),
         )
     ]
@@ -330,6 +357,10 @@ def runs(draw: st.DrawFn) -> Told:
             script=draw(st.none() | _files(missing=False)),
             software=draw(st.none() | st.lists(_software, max_size=2)),
             depends_on=draw(st.none() | st.lists(st.sampled_from(steps), max_size=2)),
+            label=draw(st.none() | _names),
+            parent=draw(st.none() | st.sampled_from(steps)),
+            inputs=draw(st.none() | _ports),
+            outputs=draw(st.none() | _ports),
             attributes=draw(_mappings),
         )
         for step in steps
@@ -344,6 +375,7 @@ def runs(draw: st.DrawFn) -> Told:
                     label=draw(st.none() | _names),
                     depends_on=draw(st.none() | st.lists(st.sampled_from(names), max_size=3)),
                     parent=draw(st.none() | st.none() | st.sampled_from(names)),
+                    unexpanded=draw(st.integers(0, 4)) == 0,
                     attributes=draw(_mappings),
                 )
             )
@@ -364,7 +396,15 @@ def runs(draw: st.DrawFn) -> Told:
     if draw(st.integers(0, 3)) == 0:
         told.append(e.RecorderFailed(where="w", error="x", task="t", attempt=1))
     if draw(st.integers(0, 3)):
+        outputs = draw(st.none() | st.lists(_files(), max_size=2))
+        for file in outputs or ():
+            file.origin = draw(st.none() | _paths)
         told.append(
-            e.RunEnded(status=draw(st.sampled_from(_RAN[:3])), error=draw(st.none() | _names))
+            e.RunEnded(
+                status=draw(st.sampled_from(_RAN[:3])),
+                error=draw(st.none() | _names),
+                outputs=outputs,
+                results=draw(_mappings),
+            )
         )
     return Told(told, {child: content for child, content in children.items() if content})

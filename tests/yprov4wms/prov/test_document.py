@@ -33,7 +33,8 @@ from yprov4wms import events as e
 from yprov4wms.events import File, FileType, Status
 from yprov4wms.graph import StepGraph, task_key
 from yprov4wms.ml import document as ml_document
-from yprov4wms.prov.document import WorkflowDocument, attempt_id, step_id, task_plan_id
+from yprov4wms.prov.document import WorkflowDocument, attempt_id, task_plan_id
+from yprov4wms.prov.plan import step_id
 from yprov4wms.prov.rules import check
 from yprov4wms.prov.vocabulary import ELEMENTS, RELATIONS
 from yprov4wms.replay import fold

@@ -81,6 +81,8 @@ def attempt_attributes(
         "yprov4wms:attempt": attempt.number,
         "yprov4wms:external_id": attempt.external_id,
     }
+    if task.attributes:
+        values |= attrs.keyed("engine", task.attributes)
     if start is not None:
         _add_start(values, start)
     usage: dict[str, Figure] = {}
@@ -119,6 +121,8 @@ def _add_end(values: dict[str, Any], end: TaskEnded) -> None:
     if end.processes:
         values["yprov4wms:pid"] = end.processes[0].pid
         values["yprov4wms:started_processes"] = len(end.processes)
+    if end.results:
+        values |= attrs.keyed("output", end.results, null="null")
     if end.attributes:
         values |= attrs.keyed("engine", end.attributes)
 

@@ -6,32 +6,30 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from yprov4wms.events import (
     UPDATE,
     ChildAttached,
     File,
     FileType,
     RunStarted,
-    Software,
     Status,
-    StepDeclared,
     TaskStarted,
 )
 from yprov4wms.prov import attributes as attrs
 from yprov4wms.prov.attempts import attempt_attributes, attempt_times, seconds
 from yprov4wms.prov.files import Files
 from yprov4wms.prov.nesting import Nesting
-from yprov4wms.prov.values import attributes, hashed_name, local_name, string
+from yprov4wms.prov.plan import DEPENDS_ON, WORKFLOW, Plan
+from yprov4wms.prov.values import attributes, local_name, string
 from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
 from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.run import Attempt, Run, Task
 
 WORKFLOW_RUN = f"{RUN}:workflow_run"
-WORKFLOW = f"{RUN}:workflow"
 ENGINE = f"{RUN}:engine"
 PERSON = f"{RUN}:person"
-
-_DEPENDS_ON = f'"yprov4wms:link":"{Link.DEPENDS_ON}"'
 
 #: Gives the bytes of a child's document, None where it is gone; raises OSError or ValueError,
 #: whose text says why it cannot be had.
@@ -49,10 +47,6 @@ def task_plan_id(task: Task) -> str:
     return f"{RUN}:{local_name('plan_' + task.id)}"
 
 
-def step_id(step: str) -> str:
-    return f"{RUN}:{local_name('step_' + step)}"
-
-
 def _node(task: Task, moment: str | None = None) -> str:
     """What stands for a task: its last attempt, or the plan of one that never ran.
 
@@ -64,17 +58,6 @@ def _node(task: Task, moment: str | None = None) -> str:
         return attempt_id(task.attempts[-1])
     began = (a for a in reversed(task.attempts) if _began_before(a, moment))
     return attempt_id(next(began, task.attempts[0]))
-
-
-def _steps_before(run: Run) -> dict[str, dict[str, None]]:
-    """By step the others whose tasks its own tasks depend on."""
-    found: dict[str, dict[str, None]] = {}
-    for task in run.tasks.values():
-        for upstream in task.depends_on:
-            other = run.tasks.get(upstream)
-            if other is not None and other.step != task.step and other.step and task.step:
-                found.setdefault(task.step, {})[other.step] = None
-    return found
 
 
 class WorkflowDocument:
@@ -100,9 +83,7 @@ class WorkflowDocument:
         self._extra = extra_children or {}
         self._progress = progress
         self._statuses = run.statuses()
-        self._software: set[str] = set()
-        self._steps: dict[str, str] = {}
-        self._before = _steps_before(run)
+        self._plan = Plan(self._writer, run)
         self._members: dict[int, set[str]] = {}
         intensity = run.start.carbon_intensity
         self._intensity = intensity.value if intensity else None
@@ -111,11 +92,7 @@ class WorkflowDocument:
         """The filled writer."""
         self._agents(self._run.start)
         self._workflow(self._run.start)
-        for step in self._run.steps.values():
-            self._step(step)
-        for name in self._before:
-            if name not in self._run.steps:
-                self._step(StepDeclared(step=name))
+        self._plan.write()
         for done, task in enumerate(self._run.tasks.values()):
             if task.attempts:
                 self._attempts(task)
@@ -123,6 +100,7 @@ class WorkflowDocument:
                 self._task_plan(task)
             if done % 1000 == 0:
                 self._progress(done)
+        self._outputs(self._run)
         return self._writer
 
     # -- who and what -----------------------------------------------------------
@@ -183,25 +161,37 @@ class WorkflowDocument:
             "yprov4wms:recorder_failures": len(run.failures) or None,
             "yprov4wms:recorder_failure": _failures(run),
             "yprov4wms:unreadable_events": len(run.problems) or None,
+            **attrs.keyed("output", end.results if end else None, null="null"),
             **attrs.keyed("engine", start.attributes),
         }
         intensity = {"carbon_intensity": start.carbon_intensity} if start.carbon_intensity else None
         writer.element("activity", WORKFLOW_RUN, attributes(activity) + attrs.figures(intensity))
-        main = start.main_file
-        plan = {
-            "prov:label": start.workflow,
-            "prov:type": Type.PLAN,
-            "yprov4wms:path": main.path if main else None,
-            "yprov4wms:sha256": main.sha256 if main else None,
-            **attrs.git(start.git),
-            **attrs.keyed("config", start.config, null="null"),
-        }
-        writer.element("entity", WORKFLOW, attributes(plan))
         for file in start.files or ():
             if file.type is not FileType.MISSING:
                 role = f'"prov:role":{string(file.role)}' if file.role else ""
                 writer.relation("used", WORKFLOW_RUN, self._files.write_outside(file), role)
         self._environment(start)
+
+    def _outputs(self, run: Run) -> None:
+        """The workflow's own outputs: what its tasks made, and where the engine has put it."""
+        end, known = run.end, set[str]()
+        for file in (end.outputs if end else None) or ():
+            role = f'"prov:role":{string(file.role)}' if file.role else ""
+            place = file.origin or file.path
+            maker = run.made.get(place)
+            entity = self._files.made(attempt_id(maker), place) if maker else None
+            if maker is None:
+                found = self._files.outside(replace(self._files.resolved(file), path=place))
+                entity = found if self._files.is_outside(found) else None
+            if file.origin is None and entity is not None:
+                if maker is not None:  # else the workflow gives back what it was given
+                    self._writer.relation("wasGeneratedBy", entity, WORKFLOW_RUN, role)
+                continue
+            for made in self._files.write_made(WORKFLOW_RUN, file, known):
+                self._writer.relation("wasGeneratedBy", made, WORKFLOW_RUN, role)
+            if entity is not None:
+                moved = self._files.made(WORKFLOW_RUN, file.path)
+                self._writer.relation("wasDerivedFrom", moved, entity)
 
     def _environment(self, start: RunStarted) -> None:
         packages = {s.name: s.version for s in start.software or () if s.kind != "plugin"}
@@ -216,49 +206,7 @@ class WorkflowDocument:
         self._writer.element("entity", identifier, attributes(values))
         self._writer.relation("used", WORKFLOW_RUN, identifier, '"prov:role":"environment"')
 
-    # -- the plan ---------------------------------------------------------------
-
-    def _step(self, step: StepDeclared) -> None:
-        identifier = self._step_plan(step.step, step)
-        for upstream in dict.fromkeys([*(step.depends_on or ()), *self._before.get(step.step, ())]):
-            before = self._step_plan(upstream)
-            self._writer.relation("wasInfluencedBy", identifier, before, _DEPENDS_ON)
-
-    def _step_plan(self, name: str, step: StepDeclared | None = None) -> str:
-        """The identifier of a step's plan, which is written when it is first named."""
-        identifier = self._steps.get(name)
-        if identifier is not None:
-            return identifier
-        identifier = self._steps[name] = step_id(name)
-        step = step or self._run.steps.get(name) or StepDeclared(step=name)
-        script = step.script
-        values = {
-            "prov:label": name or "unknown step",
-            "prov:type": Type.PLAN,
-            "yprov4wfs:type": step.type,
-            "yprov4wfs:description": step.doc,
-            "yprov4wms:source": step.source,
-            "yprov4wms:line": step.line,
-            "yprov4wms:code": step.code,
-            "yprov4wms:script": script.path if script else None,
-            "yprov4wms:script_sha256": script.sha256 if script else None,
-            **attrs.keyed("engine", step.attributes),
-        }
-        self._writer.element("entity", identifier, attributes(values))
-        self._writer.relation("hadMember", WORKFLOW, identifier)
-        for software in step.software or ():
-            related = self._software_entity(software)
-            self._writer.relation("hadMember", identifier, related)
-        return identifier
-
-    def _software_entity(self, software: Software) -> str:
-        key = hashed_name("software", software.kind, software.name, repr(software))
-        identifier = f"{RUN}:{key}"
-        if key not in self._software:
-            self._software.add(key)
-            head = {"prov:label": software.name, "prov:type": Type.SOFTWARE}
-            self._writer.element("entity", identifier, attributes(head | attrs.software(software)))
-        return identifier
+    # -- what happened ----------------------------------------------------------
 
     def _task_plan(self, task: Task) -> None:
         """A task that never ran is a plan with a status, not an activity."""
@@ -274,14 +222,14 @@ class WorkflowDocument:
             **attrs.keyed("engine", task.attributes),
         }
         self._writer.element("entity", identifier, attributes(values))
-        self._writer.relation("wasDerivedFrom", identifier, self._step_plan(task.step))
+        self._writer.relation("wasDerivedFrom", identifier, self._plan.step(task.step))
         for file in (not_run.outputs if not_run else None) or ():
             if file.type is not FileType.MISSING:
                 self._writer.relation("hadMember", identifier, self._files.write_outside(file))
         for upstream in dict.fromkeys(task.depends_on):
             other = self._run.tasks.get(upstream)
             if other is not None:
-                self._writer.relation("wasInfluencedBy", identifier, _node(other), _DEPENDS_ON)
+                self._writer.relation("wasInfluencedBy", identifier, _node(other), DEPENDS_ON)
 
     def _reason(self, task: Task) -> str | None:
         if self._statuses[task.id] is not Status.UPSTREAM_FAILED:
@@ -289,8 +237,6 @@ class WorkflowDocument:
         lost = (Status.FAILED, Status.CANCELLED, Status.UPSTREAM_FAILED)
         names = [t for t in task.depends_on if self._statuses.get(t) in lost]
         return "depends on " + ", ".join(names)
-
-    # -- what happened ----------------------------------------------------------
 
     def _attempts(self, task: Task) -> None:
         previous: str | None = None
@@ -303,7 +249,7 @@ class WorkflowDocument:
             body = attempt_attributes(task, attempt, start, end, times, self._intensity, lost)
             self._writer.element("activity", identifier, body)
             for software in (start.software if start else None) or ():
-                entity = self._software_entity(software)
+                entity = self._plan.software(software)
                 self._writer.relation("used", identifier, entity, '"prov:role":"environment"')
             self._relations(identifier, task, previous, times[1])
             outputs = end.outputs if end else None
@@ -325,7 +271,7 @@ class WorkflowDocument:
                     # What one child made, the next one cannot make again.
                     makes = {p: v for p, v in makes.items() if v[0] not in made}
             if outputs:
-                self._generations(identifier, outputs, times[1], inner)
+                self._generations(identifier, attempt, outputs, times[1], inner)
                 self._updates(identifier, start, outputs, uses)
             previous = identifier
 
@@ -346,7 +292,7 @@ class WorkflowDocument:
         self, identifier: str, task: Task, previous: str | None, finished: str | None
     ) -> None:
         writer = self._writer
-        step = self._step_plan(task.step)
+        step = self._plan.step(task.step)
         writer.relation("wasAssociatedWith", identifier, ENGINE, f'"prov:plan":"{step}"')
         container = self._container(task)
         writer.relation(
@@ -364,7 +310,7 @@ class WorkflowDocument:
             if other is not None:
                 # What never ran informs nobody.
                 section = "wasInformedBy" if other.attempts else "wasInfluencedBy"
-                writer.relation(section, identifier, _node(other, finished), _DEPENDS_ON)
+                writer.relation(section, identifier, _node(other, finished), DEPENDS_ON)
 
     def _left(self, maker: Attempt, path: str) -> bool:
         """Whether the record has what lies at ``path`` among what ``maker`` left."""
@@ -389,6 +335,14 @@ class WorkflowDocument:
             seen.add(parent.id)
             parent = self._run.tasks.get(parent.parent) if parent.parent else None
         return found if found and found.attempts else None
+
+    def _is_inside(self, member: Attempt, container: Attempt) -> bool:
+        """Whether the document says so: by ``part-of``, at any depth."""
+        task: Task | None = self._run.tasks[member.task]
+        while task is not None and (task := self._container(task)) is not None:
+            if task.attempts[-1] is container:
+                return True
+        return False
 
     def _uses(
         self,
@@ -419,6 +373,8 @@ class WorkflowDocument:
             role = f'"prov:role":{string(file.role)}' if file.role else ""
             self._writer.relation("used", identifier, entity, role)
             uses[file.path] = (entity, file)
+            if file.secondary_of is not None and source is None:
+                self._files.accompany(entity, uses.get(file.secondary_of, (None,))[0])
             for path, member in self._files.parts(file)[1:]:
                 if source is None:
                     part = self._files.outside(member)
@@ -445,15 +401,30 @@ class WorkflowDocument:
                 self._writer.relation("wasDerivedFrom", new, old)
 
     def _generations(
-        self, identifier: str, outputs: list[File], finished: str | None, inner: set[str]
+        self,
+        identifier: str,
+        attempt: Attempt,
+        outputs: list[File],
+        finished: str | None,
+        inner: set[str],
     ) -> None:
-        """What the attempt made; what its child made inside it has its time from there."""
+        """What the attempt made; what was made inside it has its time from there."""
         time = f'"prov:time":"{finished}"' if finished else ""
         known: set[str] = set()
         for file in outputs:
             if file.type is FileType.MISSING:
                 continue
             role = f'"prov:role":{string(file.role)}' if file.role else ""
+            member = attempt.inner.get(file.path) if attempt.inner else None
+            if member is not None:
+                if self._is_inside(member, attempt):
+                    entity = self._files.made(attempt_id(member), file.path)
+                    self._writer.relation("wasGeneratedBy", entity, identifier, role)
+                continue
+            if file.secondary_of is not None:
+                primary = self._files.made(identifier, file.secondary_of)
+                if primary in known:
+                    self._files.accompany(self._files.made(identifier, file.path), primary)
             for entity in self._files.write_made(identifier, file, known):
                 parts = (time if entity not in inner else "", role)
                 more = ",".join(filter(None, parts)) if role else parts[0]

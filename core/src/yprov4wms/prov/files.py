@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from yprov4wms.events import File, FileType
 from yprov4wms.prov.values import hashed_name, literal, string
-from yprov4wms.prov.vocabulary import Type
+from yprov4wms.prov.vocabulary import Link, Type
 
 if TYPE_CHECKING:
     from yprov4wms.prov.writer import ProvJsonWriter
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Formatting a member of an enumeration takes ten times as long as a string.
 _COLLECTION, _FILE = Type.COLLECTION.value, Type.FILE.value
+_SECONDARY_FILE = f'"yprov4wms:link":"{Link.SECONDARY_FILE}"'
 
 
 class Files:
@@ -29,6 +30,7 @@ class Files:
         self._checksums = run.checksums
         self._prefix = prefix
         self._outside: set[str] = set()
+        self._accompanied: set[str] = set()
 
     def made(self, maker: str, path: str) -> str:
         """Identifier of what the activity ``maker`` left at ``path``."""
@@ -86,6 +88,12 @@ class Files:
                 self._writer.relation("hadMember", identifier, self.write_outside(member))
         return identifier
 
+    def accompany(self, entity: str, primary: str | None) -> None:
+        """Tell, once, that a file goes with another one (CWL's ``secondaryFiles``)."""
+        if primary is not None and entity not in self._accompanied:
+            self._accompanied.add(entity)
+            self._writer.relation("wasInfluencedBy", entity, primary, _SECONDARY_FILE)
+
     def is_outside(self, identifier: str) -> bool:
         """Whether a file from outside was written under this identifier."""
         return identifier in self._outside
@@ -111,6 +119,10 @@ def file_attributes(file: File, path: str) -> str:
         text += f',"yprov4wms:size":{literal(file.size)}'
     if file.sha256 is not None:
         text += f',"yprov4wms:sha256":"{file.sha256}"'
+    if file.sha1 is not None:
+        text += f',"yprov4wms:sha1":{string(file.sha1)}'
+    if file.format is not None:
+        text += f',"yprov4wms:format":{string(file.format)}'
     if file.type is not FileType.FILE:
         text += f',"yprov4wms:file_type":"{file.type}"'
     if file.target is not None:

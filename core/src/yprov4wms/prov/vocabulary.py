@@ -45,12 +45,17 @@ class Link(StrEnum):
     PART_OF = "part-of"
     RETRY_OF = "retry-of"
     NESTED = "nested"
+    #: From a port to the one that it takes its value from.
+    SOURCE = "source"
+    #: From a file to the one that it accompanies.
+    SECONDARY_FILE = "secondary-file"
 
 
 class Type(StrEnum):
     """``prov:type``: one plain string per element."""
 
     PLAN = "prov:Plan"
+    PORT = "yprov4wms:Port"
     COLLECTION = "prov:Collection"
     PERSON = "prov:Person"
     SOFTWARE_AGENT = "prov:SoftwareAgent"

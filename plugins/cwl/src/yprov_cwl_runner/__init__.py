@@ -1,0 +1,1 @@
+"""cwltool with provenance: the ``yprov-cwl-runner`` command."""

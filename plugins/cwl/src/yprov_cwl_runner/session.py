@@ -1,0 +1,371 @@
+"""One run's record: opens it at cwltool's first call of the executor, closes it at its end."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import platform
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cwltool.context import RuntimeContext
+from cwltool.errors import WorkflowException
+from cwltool.loghandler import _logger
+from cwltool.process import Process
+
+from yprov4wms import __version__, environment, events
+from yprov4wms.events import Figure, File, Software, Status
+from yprov4wms.metering import TaskMeter, energy, names
+from yprov4wms.plain import plain, text
+from yprov4wms.recorder import Guard, Recorder
+from yprov4wms.settings import DEFAULT_STORE, Settings
+from yprov_cwl_runner import plan, values
+from yprov_cwl_runner.tasks import Node
+
+PACKAGE = "yprov-cwl-runner"
+
+
+class _LastError(logging.Handler):
+    """Remembers, for each thread, the last error that cwltool logged: it keeps it to itself."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._thread = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            self._thread.last = record.getMessage()
+
+    def take(self) -> str | None:
+        last: str | None = getattr(self._thread, "last", None)
+        self._thread.last = None
+        return last
+
+
+class Session:
+    """Records one run. It is opened when cwltool begins to execute, not before: what only
+    prints or validates leaves nothing behind."""
+
+    def __init__(self, settings: Settings, arguments: list[str]) -> None:
+        self.live: dict[str, Node] = {}
+        self.host = platform.node()
+        self.root = Node(self, "", "", None)
+        self.failures = 0
+        self._settings = settings
+        self._arguments = arguments
+        self._recorder: Recorder | None = None
+        self._errors = _LastError()
+        self._watts = energy.watts(settings.cpu_watts)
+        self._secrets: Mapping[str, str] = {}
+        self._masked = 0
+        self._made: set[str] = set()
+        self._outcome: tuple[Status, str | None] = (Status.FAILED, "cwltool did not execute it")
+        self._before_move: list[tuple[str, str]] = []
+        self._outputs: list[File] = []
+        self._results: dict[str, Any] = {}
+
+    # -- the run ----------------------------------------------------------------
+
+    @property
+    def recording(self) -> bool:
+        return self._recorder is not None and self._recorder.recording
+
+    def begin(
+        self, process: Process, order: Mapping[str, Any], context: RuntimeContext, executor: str
+    ) -> None:
+        """cwltool is about to execute ``process``. A second call goes on with the same run.
+
+        Raises WorkflowException in strict mode if the store cannot be written.
+        """
+        if self._recorder is not None:
+            return
+        directory = str(Path.cwd())
+        store = context.secret_store
+        self._secrets = store.secrets if store is not None else {}
+        recorder = self._recorder = Recorder(self._settings, directory, tell)
+        self._masked = len(self._secrets)
+        recorder.mask(self._hidden())
+        if self._settings.strict and not recorder.recording:
+            raise WorkflowException("yprov: the store cannot be written (strict)")
+        _logger.addHandler(self._errors)
+        with recorder.guard("recording the start of the run"):
+            recorder.emit(self._run_started(process, order, directory, executor))
+        with recorder.guard("recording the plan"):
+            recorder.emit(*plan.steps(process))
+
+    def ended(self, status: str, outputs: Mapping[str, Any] | None) -> None:
+        """cwltool is done with it; its outputs are where the user finds them."""
+        with self.guard("recording the outputs of the run"):
+            self._outcome = (
+                (Status.COMPLETED, None)
+                if status == "success"
+                else (Status.FAILED, f"cwltool's final status is {status}")
+            )
+            self._results = values.parameters(outputs or {})
+            found: list[File] = []
+            for port, value in (outputs or {}).items():
+                found += values.files(port, value, self._final_file)
+            places = self._places(outputs)
+            if len(places) == len(self._before_move) == len(found):
+                for file, (_, before), (_, after) in zip(
+                    found, self._before_move, places, strict=True
+                ):
+                    if before != after:
+                        file.origin = self._described(before).path
+            self._outputs = found
+
+    def raised(self, error: BaseException) -> None:
+        """An exception ended it."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self._outcome = (Status.CANCELLED, type(error).__name__)
+        else:
+            self._outcome = (Status.FAILED, text(str(error) or type(error).__name__))
+
+    def outputs_made(self, outputs: Mapping[str, Any] | None) -> None:
+        """The run's outputs as its tasks left them; cwltool moves them next."""
+        with self.guard("noting where outputs lie"):
+            self._before_move = self._places(outputs)
+
+    def drain(self) -> None:
+        """Wait for checksums of files that cwltool is about to move or delete."""
+        if self._recorder is not None:
+            self._recorder.drain()
+
+    def finish(self) -> None:
+        """Close the record and build the document."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        status, error = self._outcome
+        left = Status.CANCELLED if status is Status.CANCELLED else Status.FAILED
+        for node in list(self.live.values())[::-1]:
+            node.lost(left, error)
+        with recorder.guard("closing the record"):
+            recorder.mask(self._hidden())
+            recorder.emit(
+                events.RunEnded(
+                    status=status,
+                    error=error,
+                    outputs=self._outputs or None,
+                    results=self._results or None,
+                )
+            )
+        recorder.drain()
+        if recorder.recording:
+            self._document(recorder)
+        recorder.close()
+        self.failures = recorder.failures
+        _logger.removeHandler(self._errors)
+
+    # -- what tasks need ---------------------------------------------------------
+
+    def guard(self, where: str, node: Node | None = None) -> Guard | suppress:
+        """Whatever is raised inside is a warning, and cwltool goes on."""
+        if self._recorder is None:
+            return suppress(Exception)
+        task = node.id if node is not None else None
+        return self._recorder.guard(where, task, 1 if task else None)
+
+    def emit(self, *batch: events.Event) -> None:
+        if self._recorder is not None:
+            if len(self._secrets) != self._masked:
+                self._masked = len(self._secrets)
+                self._recorder.mask(self._hidden())
+            self._recorder.emit(*batch)
+
+    def flush(self) -> None:
+        if self._recorder is not None:
+            self._recorder.flush()
+
+    def meter(self) -> TaskMeter:
+        return TaskMeter(sample_interval=self._settings.sample_interval, cpu_watts=self._watts)
+
+    def figures(self, node: Node) -> dict[str, Figure]:
+        """What a task cost. Docker's client, and podman's, do not start the container's
+        processes: theirs is not what the task cost."""
+        found = node.meter.figures() if node.meter is not None else {}
+        if node.facts.get("container_engine") in ("docker", "podman"):
+            return {name: figure for name, figure in found.items() if name == names.WALL_TIME}
+        return found
+
+    def input_file(self, task: str, where: str) -> File:
+        """What lies at a place that a task is given; one that the run made is known already."""
+        assert self._recorder is not None
+        if where in self._made:
+            return self._recorder.describe(where)
+        return self._recorder.identified(where, None, task, 1)
+
+    def output_file(self, task: str, where: str) -> File:
+        assert self._recorder is not None
+        self._made.add(where)
+        return self._recorder.identified(where, None, task, 1)
+
+    def variables(self, task: str, inside: str | None) -> dict[str, str]:
+        """What a step's process is told.
+
+        inside: where a process that does not see the store may leave its part.
+        """
+        if self._recorder is None or not self._recorder.recording:
+            return {}
+        location = self._recorder.folder.location
+        found = {
+            "YPROV_RUN_ID": self._recorder.run_id,
+            "YPROV_TASK_ID": task,
+            "YPROV_ATTEMPT": "1",
+            "YPROV_STORE": inside or location[: location.rindex("/")],
+        }
+        return found | self._settings.for_processes()
+
+    def taken_in(self, node: Node) -> None:
+        """Take in the child runs of a task, before cwltool deletes its folders."""
+        recorder = self._recorder
+        assert recorder is not None
+        assert node.id is not None
+        if node.spool is not None:
+            with recorder.guard("taking in child runs", node.id, 1):
+                _move(f"{node.spool}/{recorder.run_id}/ml", recorder)
+        recorder.collect_children(node.id, 1)
+
+    def last_error(self) -> str | None:
+        return self._errors.take()
+
+    # -- inside -----------------------------------------------------------------
+
+    def _hidden(self) -> list[str]:
+        """Secrets, and what stands for them in cwltool's own values."""
+        return [*self._secrets.values(), *self._secrets]
+
+    def _run_started(
+        self, process: Process, order: Mapping[str, Any], directory: str, executor: str
+    ) -> events.RunStarted:
+        assert self._recorder is not None
+        settings = self._settings
+        main = _document_of(process)
+        files = [self._recorder.identified(path, "workflow", "", 0) for path in _documents(process)]
+        main_file = next((file for file in files if main and main.endswith(file.path)), None)
+        for port, value in order.items():
+            files += values.files(port, value, functools.partial(self.input_file, ""))
+        inputs, outputs = plan.workflow_ports(process)
+        secret = set(self._secrets.values())
+        command = [("***" if part in secret else text(part)) for part in self._arguments]
+        intensity = settings.carbon_intensity
+        return events.RunStarted(
+            engine=Software(name="cwltool", kind="engine", version=environment.version("cwltool")),
+            workflow=text(Path(main).name) if main else plan.process_name(process),
+            directory=directory,
+            command=command,
+            main_file=main_file,
+            files=files or None,
+            config=values.parameters(order) or None,
+            git=environment.git_state(str(Path(main).parent) if main else directory),
+            host=self.host,
+            platform=platform.platform(),
+            pid=os.getpid(),
+            person=environment.person(settings.person, settings.orcid),
+            software=_software(),
+            executor=executor,
+            parent=environment.parent(),
+            carbon_intensity=Figure(unit="gCO2e/kWh", method="given", value=intensity)
+            if intensity is not None
+            else None,
+            inputs=inputs,
+            outputs=outputs,
+            attributes=_about(process),
+        )
+
+    def _described(self, where: str) -> File:
+        assert self._recorder is not None
+        return self._recorder.describe(where)
+
+    def _final_file(self, where: str) -> File:
+        """With its checksum, for which a file that was moved is not read again."""
+        assert self._recorder is not None
+        return self._recorder.checksum(where)
+
+    @staticmethod
+    def _places(outputs: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+        return [
+            (port, values.place(file))
+            for port, value in (outputs or {}).items()
+            for file in values.file_objects(value)
+        ]
+
+    def _document(self, recorder: Recorder) -> None:
+        folder = recorder.folder
+        told = f"recorded run {folder.run_id}"
+        if self._settings.export != "never":
+            with recorder.guard("building the document"):
+                from yprov4wms.export.document import export
+
+                export(folder, nest=self._settings.nest)
+                kind = "incomplete provenance" if recorder.failures else "provenance"
+                told = f"{kind} is in {folder.document}"
+        store = folder.location.rpartition("/")[0]
+        show = "yprov4wms show"
+        if store != f"{Path.cwd()}/{DEFAULT_STORE}":
+            show += f" --store {shlex.quote(store)}"
+        told += f"; look at it: {show} {folder.run_id}"
+        if not folder.remote and not Path(folder.location).is_dir():
+            told = f"the record of run {folder.run_id} was removed while it was written"
+        tell(f"yprov: {told}")
+
+
+def tell(line: str) -> None:
+    with suppress(OSError):  # whoever read stderr is gone
+        print(line, file=sys.stderr)
+
+
+def _move(spool: str, recorder: Recorder) -> None:
+    """Child runs that a container wrote, into the store."""
+    if not os.path.isdir(spool):  # noqa: PTH112 - once per task
+        return
+    target = f"{recorder.folder.location}/ml"
+    if recorder.folder.remote:
+        from yprov4wms.journal import filesystem
+
+        filesystem(target).put(f"{spool}/", f"{target}/", recursive=True)
+    else:
+        shutil.copytree(spool, target, dirs_exist_ok=True)
+
+
+def _document_of(process: Process) -> str | None:
+    """The path of the document in which a process stands."""
+    document = str(process.tool.get("id", "")).partition("#")[0]
+    if not document.startswith("file://"):
+        return None
+    return values.place({"location": document})
+
+
+def _documents(process: Process) -> list[str]:
+    """Paths of all documents that were loaded for it, the main one first."""
+    found = dict.fromkeys(filter(None, [_document_of(process)]))
+    for step in plan.steps(process):
+        if step.source and step.source.startswith("/"):
+            found[step.source] = None
+    return list(found)
+
+
+def _about(process: Process) -> dict[str, Any] | None:
+    found = {
+        "class": process.tool.get("class"),
+        "cwl_version": plan.cwl_version(process),
+        "label": process.tool.get("label"),
+        "doc": process.tool.get("doc"),
+    }
+    return {key: plain(value) for key, value in found.items() if value} or None
+
+
+def _software() -> list[Software]:
+    """Python, this plugin, and every package installed beside it."""
+    packages = environment.packages()
+    own = packages.pop(PACKAGE, None) or __version__
+    python = Software(name="python", kind="interpreter", version=platform.python_version())
+    found = [Software(name=n, kind="package", version=v) for n, v in sorted(packages.items())]
+    return [Software(name=PACKAGE, kind="plugin", version=own), python, *found]
