@@ -20,7 +20,8 @@ VERSION = 1
 #: What a retry that the engine's main process does not count adds to an attempt's number.
 INNER_RETRY = 1000
 
-#: The role of an input that the attempt is to change in its place.
+#: The role of an input that the attempt is to change in its place, or of an output that is
+#: an input so changed.
 UPDATE = "update"
 
 #: The attribute of a `TaskEnded` whose status is that of a group that the task was in: its id.

@@ -176,6 +176,10 @@ class Recorder:
         """From now on these values, too, are masked wherever they stand."""
         self._masker = Masker([*self._declared, *secrets])
 
+    def hidden(self, text: str) -> str:
+        """Text without the secrets in it, as it may be kept."""
+        return self._masker.text(text)
+
     def describe(self, path: str, role: str | None = None) -> File:
         """What lies at ``path`` now, without a checksum; costs a stat."""
         return self._identity.describe(path, role)

@@ -145,9 +145,10 @@ class RunFolder:
         """Where the ML runs of a task attempt lie, relative to this folder."""
         return f"ml/{task}-{attempt}"
 
-    def may_have_ml_runs(self, task: str, attempt: int) -> bool:
-        """Whether to look there at all."""
-        return self.remote or os.path.isdir(f"{self.location}/{self.ml_runs(task, attempt)}")  # noqa: PTH112
+    def may_have_ml_runs(self, task: str | None = None, attempt: int = 1) -> bool:
+        """Whether to look for those of a task attempt at all; without a task, for any."""
+        where = "ml" if task is None else self.ml_runs(task, attempt)
+        return self.remote or os.path.isdir(f"{self.location}/{where}")  # noqa: PTH112
 
     def read(self, relative: str) -> bytes:
         """Content of one file; raises FileNotFoundError."""

@@ -9,8 +9,6 @@ from posixpath import normpath
 from typing import BinaryIO, cast
 
 from yprov4wms.events import ChildAttached
-from yprov4wms.ml import collect
-from yprov4wms.ml import document as ml_document
 from yprov4wms.prov.document import WorkflowDocument
 from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.replay import replay
@@ -54,8 +52,10 @@ def build(
 ) -> ProvJsonWriter:
     """The records of a run, child runs included."""
     if isinstance(run, MLRun):
+        from yprov4wms.ml import document as ml_document
+
         return ml_document.build(run, folder)
-    late = collect.late_children(folder, run)
+    late = _late_children(folder, run)
     contents = {child.child: content for found in late.values() for child, content in found}
     extra = {key: [child for child, _ in found] for key, found in late.items()}
 
@@ -67,7 +67,7 @@ def build(
 
 def children(run: Run, folder: RunFolder) -> Iterator[tuple[ChildAttached, bytes | None]]:
     """The run's child runs with their documents; None for one that cannot be read."""
-    late = collect.late_children(folder, run)
+    late = _late_children(folder, run)
     for attempt in run.attempts():
         for child in attempt.child_runs:
             try:
@@ -75,6 +75,17 @@ def children(run: Run, folder: RunFolder) -> Iterator[tuple[ChildAttached, bytes
             except (OSError, ValueError):
                 yield child, None
         yield from late.get((attempt.task, attempt.key), ())
+
+
+def _late_children(
+    folder: RunFolder, run: Run
+) -> dict[tuple[str, int], list[tuple[ChildAttached, bytes]]]:
+    if not folder.may_have_ml_runs():
+        return {}
+    # What it imports is for runs that have any.
+    from yprov4wms.ml import collect
+
+    return collect.late_children(folder, run)
 
 
 def _kept(folder: RunFolder, child: ChildAttached) -> bytes:

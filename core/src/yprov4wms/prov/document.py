@@ -395,8 +395,10 @@ class WorkflowDocument:
     ) -> None:
         """A new version of a file comes from the one that the engine says it updates."""
         before = {f.path for f in (start.inputs if start else None) or () if f.role == UPDATE}
-        for file in outputs if before else ():
-            if file.path in before and file.path in uses and file.type is not FileType.MISSING:
+        for file in outputs:
+            if file.type is FileType.MISSING or file.path not in uses:
+                continue
+            if file.path in before or file.role == UPDATE:
                 new, old = self._files.made(identifier, file.path), uses[file.path][0]
                 self._writer.relation("wasDerivedFrom", new, old)
 

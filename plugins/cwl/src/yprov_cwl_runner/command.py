@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def run(arguments: list[str]) -> int:
     sys.argv[0] = str(Path(sys.argv[0]).with_name("cwltool"))
     contexts: Any = cwltool.context
     jobs: Any = job_module
-    contexts.default_make_tool = make_tool
+    contexts.default_make_tool = functools.partial(make_tool, session)
     jobs.subprocess = module_proxy(subprocess)
     status = 1
     try:

@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cwltool.context import RuntimeContext
+from cwltool.context import LoadingContext, RuntimeContext
 from cwltool.errors import WorkflowException
 from cwltool.loghandler import _logger
+from cwltool.main import print_pack
 from cwltool.process import Process
 
 from yprov4wms import __version__, environment, events
@@ -58,6 +59,8 @@ class Session:
         self.host = platform.node()
         self.root = Node(self, "", "", None)
         self.failures = 0
+        #: With what cwltool loaded the first process.
+        self.loading: LoadingContext | None = None
         self._settings = settings
         self._arguments = arguments
         self._recorder: Recorder | None = None
@@ -277,8 +280,23 @@ class Session:
             else None,
             inputs=inputs,
             outputs=outputs,
+            packed=self._packed(process),
             attributes=_about(process),
         )
+
+    def _packed(self, process: Process) -> File | None:
+        """Keep what ``cwltool --pack`` would print; its checksum tells what was run."""
+        recorder, loading = self._recorder, self.loading
+        assert recorder is not None
+        identifier = str(process.tool.get("id", ""))
+        if loading is None or identifier.startswith("_:"):
+            return None
+        with recorder.guard("packing the workflow"):
+            packed = recorder.hidden(print_pack(loading, identifier)) + "\n"
+            digest = recorder.folder.keep(packed.encode(), ".cwl")
+            size = len(packed.encode())
+            return File(path=f"children/{digest}.cwl", size=size, sha256=digest)
+        return None
 
     def _described(self, where: str) -> File:
         assert self._recorder is not None

@@ -70,6 +70,8 @@ class Node:
         self.cached = False
         #: Where a process that does not see the store leaves its ML runs.
         self.spool: str | None = None
+        #: It may change what it is given (InplaceUpdateRequirement).
+        self.in_place = False
         self.facts: dict[str, Any] = {}
         self._outputs: Mapping[str, Any] | None = None
         self._inputs: dict[str, File] = {}
@@ -182,6 +184,7 @@ class Node:
                 for port, value in (self._outputs or {}).items():
                     outputs += values.files(port, value, self._output_file)
                 outputs = [file for file in outputs if not self._is_input(file)]
+                outputs += self._changed() if self.in_place else []
             session.taken_in(self)
             meter, code = self.meter, self.exit_code
             code = meter.exit_code if code is None and meter is not None else code
@@ -214,6 +217,17 @@ class Node:
         """Whether it only passed through: the same version of a file as it was given."""
         given = self._inputs.get(file.path)
         return given is not None and (given.size, given.mtime_ns) == (file.size, file.mtime_ns)
+
+    def _changed(self) -> list[File]:
+        """Inputs that are others now than they were."""
+        assert self.id is not None
+        found = []
+        for path in self._inputs:
+            if not path.startswith("_:"):
+                file = self.session.output_file(self.id, path)
+                file.role = events.UPDATE
+                found.append(file)
+        return [file for file in found if not self._is_input(file)]
 
     def _results(self) -> dict[str, Any]:
         """Outputs that are no files; and where an input that passed through lies."""

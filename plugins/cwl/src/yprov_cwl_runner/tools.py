@@ -19,6 +19,7 @@ from cwltool.workflow_job import WorkflowJob
 from yprov4wms.events import Software
 from yprov4wms.plain import text
 from yprov_cwl_runner import plan
+from yprov_cwl_runner.session import Session
 from yprov_cwl_runner.tasks import Node, tool_node
 
 _NODE = "yprov_node"
@@ -36,8 +37,9 @@ def under(node: Node, context: RuntimeContext) -> RuntimeContext:
     return context
 
 
-def make_tool(document: Any, context: LoadingContext) -> Process:
+def make_tool(session: Session, document: Any, context: LoadingContext) -> Process:
     """As `cwltool.workflow.default_make_tool`, with the classes of this module."""
+    session.loading = session.loading or context
     kind = document.get("class") if isinstance(document, Mapping) else None
     made = _CLASSES.get(str(kind))
     return made(document, context) if made else default_make_tool(document, context)
@@ -264,6 +266,7 @@ class _Observed(JobBase):
                 "env": self._declared_environment(tool),
             }
             node.facts["container_engine"] = self._engine
+            node.in_place = self.inplace_update
             cores = resources.get("cores")
             node.started(
                 self.joborder,
