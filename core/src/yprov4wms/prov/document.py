@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -175,23 +175,30 @@ class WorkflowDocument:
     def _outputs(self, run: Run) -> None:
         """The workflow's own outputs: what its tasks made, and where the engine has put it."""
         end, known = run.end, set[str]()
+        roles: dict[str, dict[str, None]] = {}
         for file in (end.outputs if end else None) or ():
-            role = f'"prov:role":{string(file.role)}' if file.role else ""
+            if file.type is FileType.MISSING:
+                continue
             place = file.origin or file.path
             maker = run.made.get(place)
             entity = self._files.made(attempt_id(maker), place) if maker else None
             if maker is None:
                 found = self._files.outside(replace(self._files.resolved(file), path=place))
                 entity = found if self._files.is_outside(found) else None
-            if file.origin is None and entity is not None:
-                if maker is not None:  # else the workflow gives back what it was given
-                    self._writer.relation("wasGeneratedBy", entity, WORKFLOW_RUN, role)
-                continue
-            for made in self._files.write_made(WORKFLOW_RUN, file, known):
-                self._writer.relation("wasGeneratedBy", made, WORKFLOW_RUN, role)
-            if entity is not None:
+            if file.origin is not None or entity is None:
                 moved = self._files.made(WORKFLOW_RUN, file.path)
-                self._writer.relation("wasDerivedFrom", moved, entity)
+                for made in self._files.write_made(WORKFLOW_RUN, file, known):
+                    roles.setdefault(made, {})
+                if entity is not None:
+                    self._writer.relation("wasDerivedFrom", moved, entity)
+                entity = moved
+            elif maker is None:
+                continue  # the workflow gives back what it was given
+            roles.setdefault(entity, {})
+            if file.role:
+                roles[entity][file.role] = None
+        for entity, names in roles.items():
+            self._writer.relation("wasGeneratedBy", entity, WORKFLOW_RUN, _role(names))
 
     def _environment(self, start: RunStarted) -> None:
         packages = {s.name: s.version for s in start.software or () if s.kind != "plugin"}
@@ -261,7 +268,7 @@ class WorkflowDocument:
                 makes = {
                     path: (self._files.made(identifier, path), inner_file)
                     for file in outputs or ()
-                    if file.type is not FileType.MISSING
+                    if file.type is not FileType.MISSING and file.path not in (attempt.inner or ())
                     for path, inner_file in self._files.parts(file)
                 }
                 for child in {child.child: child for child in children}.values():
@@ -413,10 +420,16 @@ class WorkflowDocument:
         """What the attempt made; what was made inside it has its time from there."""
         time = f'"prov:time":"{finished}"' if finished else ""
         known: set[str] = set()
+        roles: dict[str, dict[str, None]] = {}
         for file in outputs:
-            if file.type is FileType.MISSING:
+            if file.role:
+                roles.setdefault(file.path, {})[file.role] = None
+        told: set[str] = set()
+        for file in outputs:
+            if file.type is FileType.MISSING or file.path in told:
                 continue
-            role = f'"prov:role":{string(file.role)}' if file.role else ""
+            told.add(file.path)
+            role = _role(roles.get(file.path, {}))
             member = attempt.inner.get(file.path) if attempt.inner else None
             if member is not None:
                 if self._is_inside(member, attempt):
@@ -432,6 +445,14 @@ class WorkflowDocument:
                 more = ",".join(filter(None, parts)) if role else parts[0]
                 self._writer.relation("wasGeneratedBy", entity, identifier, more)
                 role = ""  # it is the file's, not its members'
+
+
+def _role(names: Iterable[str]) -> str:
+    """As JSON text: a file may be several outputs at once."""
+    found = [string(name) for name in names]
+    if not found:
+        return ""
+    return f'"prov:role":{found[0] if len(found) == 1 else "[" + ",".join(found) + "]"}'
 
 
 def _began_before(attempt: Attempt, moment: str | None) -> bool:
