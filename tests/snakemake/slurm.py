@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.snakemake import debian
+from tests import debian
 
 #: Seconds after which a cluster that nobody stopped ends.
 LIFETIME = 900

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, at_once, kill_group, sha256, value
+from tests.documents import Document, at_once, kill_group, sha256, value
+from tests.snakemake.project import Project
 
 SNAKEFILE = """
 rule all:

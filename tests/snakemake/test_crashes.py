@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.snakemake.project import Project, kill_group
+from tests.documents import kill_group
+from tests.snakemake.project import Project
 
 MANY = """
 rule all:

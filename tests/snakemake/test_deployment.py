@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, sha256, value
+from tests.documents import Document, sha256, value
+from tests.snakemake.project import Project
 
 SNAKEFILE = """
 rule all:

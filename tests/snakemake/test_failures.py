@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from tests.snakemake.project import Document, Project, kill_group, value
+from tests.documents import Document, kill_group, value
+from tests.snakemake.project import Project
 
 CHAIN = """
 rule all:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, at_once, environment, sha256, value
+from tests.documents import Document, at_once, environment, sha256, value
+from tests.snakemake.project import Project
 
 LONG = "n" * 230 + ".txt"
 

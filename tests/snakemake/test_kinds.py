@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.snakemake.project import Document, Project, at_once, sha256, value
+from tests.documents import Document, at_once, sha256, value
+from tests.snakemake.project import Project
 
 ODD = "a name with 'quotes' \"double\" $x é ü.txt"
 

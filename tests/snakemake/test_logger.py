@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, at_once, environment
+from tests.documents import Document, at_once, environment
+from tests.snakemake.project import Project
 
 SNAKEFILE = """
 rule all:

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.snakemake.project import Document, Project, value
+from tests.documents import Document, value
+from tests.snakemake.project import Project
 
 SNAKEFILE = """
 configfile: "config.yaml"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, at_once, sha256, value
+from tests.documents import Document, at_once, sha256, value
+from tests.snakemake.project import Project
 
 from yprov4wms.settings import OPTIONS
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.snakemake.project import Document, Project, at_once, environment, value
+from tests.documents import Document, at_once, environment, value
+from tests.snakemake.project import Project
 from tests.snakemake.slurm import Cluster, cluster
 
 pytest.importorskip("snakemake_executor_plugin_slurm")

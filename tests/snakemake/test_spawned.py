@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, environment, sha256, value
+from tests.documents import Document, environment, sha256, value
+from tests.snakemake.project import Project
 
 pytest.importorskip("snakemake_executor_plugin_cluster_generic")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake import debian
-from tests.snakemake.project import Document, Project
+from tests import debian
+from tests.documents import Document
+from tests.snakemake.project import Project
 
 pytest.importorskip("snakemake_storage_plugin_fs")
 pytest.importorskip("snakemake_storage_plugin_s3")

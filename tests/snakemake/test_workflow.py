@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.snakemake.project import Document, Project, sha256, value
+from tests.documents import Document, sha256, value
+from tests.snakemake.project import Project
 
 from yprov4wms.graph import StepGraph
 from yprov4wms.replay import replay_workflow
