@@ -37,6 +37,7 @@ from yprov_cwl_runner import command
 
 #: Names of temporary folders, and UUIDs.
 _RANDOM = re.compile(rb"(?<=[/\"])[a-z0-9_]{8}(?=[/\"])|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}")
+_RANDOM_FOLDER = re.compile("^[a-z0-9_]{8}/")
 PLAIN, OURS = "cwltool", "yprov-cwl-runner"
 _FORK = multiprocessing.get_context("fork")
 
@@ -123,7 +124,10 @@ class Outcome:
 
 def _files(folder: Path) -> list[tuple[str, str]]:
     return [
-        (str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest())
+        (
+            _RANDOM_FOLDER.sub("<random>/", str(path.relative_to(folder))),
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]

@@ -177,10 +177,10 @@ class WorkflowDocument:
         end, known = run.end, set[str]()
         roles: dict[str, dict[str, None]] = {}
         for file in (end.outputs if end else None) or ():
-            if file.type is FileType.MISSING:
-                continue
             place = file.origin or file.path
             maker = run.made.get(place)
+            if file.type is FileType.MISSING and (file.origin or maker is None):
+                continue
             entity = self._files.made(attempt_id(maker), place) if maker else None
             if maker is None:
                 found = self._files.outside(replace(self._files.resolved(file), path=place))

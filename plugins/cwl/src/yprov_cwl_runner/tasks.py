@@ -75,6 +75,8 @@ class Node:
         self.facts: dict[str, Any] = {}
         self._outputs: Mapping[str, Any] | None = None
         self._inputs: dict[str, File] = {}
+        #: Where they lie by cwltool's word, and the path that is recorded for that.
+        self._places: dict[str, str] = {}
         self._began: str | None = None
         self._started = False
         self._ended = False
@@ -131,7 +133,7 @@ class Node:
             session.live[self.id] = self
             found: list[File] = []
             for port, value in inputs.items():
-                found += values.files(port, value, functools.partial(session.input_file, self.id))
+                found += values.files(port, value, self._input_file)
             self._inputs = {file.path: file for file in found}
             session.emit(
                 events.TaskStarted(
@@ -209,6 +211,12 @@ class Node:
             )
             session.flush()
 
+    def _input_file(self, where: str) -> File:
+        assert self.id is not None
+        found = self.session.input_file(self.id, where)
+        self._places[where] = found.path
+        return found
+
     def _output_file(self, where: str) -> File:
         assert self.id is not None
         return self.session.output_file(self.id, where)
@@ -233,11 +241,12 @@ class Node:
         """Outputs that are no files; and where an input that passed through lies."""
         found = {}
         for port, value in (self._outputs or {}).items():
-            files = list(values.file_objects(value))
-            if files and all(values.place(file) in self._inputs for file in files):
-                value = [values.place(file) for file in files]
-                value = value[0] if len(value) == 1 else value
-            found[port] = value
+            places = [values.place(file) for file in values.file_objects(value)]
+            if places and values.is_only_files(value) and all(p in self._places for p in places):
+                known = [self._places[place] for place in places]
+                found[port] = known[0] if len(known) == 1 else known
+            else:
+                found[port] = value
         return found
 
 

@@ -103,15 +103,16 @@ def parameters(values: Mapping[str, Any]) -> dict[str, Any]:
     """Of values by port those that are not files alone; a file in a record is its place."""
     found = {}
     for port, value in values.items():
-        if value is None or _only_files(value):
+        if value is None or is_only_files(value):
             continue
         found[port] = plain(_without_files(value))
     return found
 
 
-def _only_files(value: object) -> bool:
+def is_only_files(value: object) -> bool:
+    """Whether it is a file, or an array of nothing else."""
     if isinstance(value, list) and value:
-        return all(item is None or _only_files(item) for item in value)
+        return all(item is None or is_only_files(item) for item in value)
     return is_file(value)
 
 
