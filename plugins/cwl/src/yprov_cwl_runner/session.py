@@ -93,8 +93,7 @@ class Session:
         store = context.secret_store
         self._secrets = store.secrets if store is not None else {}
         recorder = self._recorder = Recorder(self._settings, directory, tell)
-        self._masked = len(self._secrets)
-        recorder.mask(self._hidden())
+        self._hide()
         if self._settings.strict and not recorder.recording:
             raise WorkflowException("yprov: the store cannot be written (strict)")
         _logger.addHandler(self._errors)
@@ -151,7 +150,6 @@ class Session:
         for node in list(self.live.values())[::-1]:
             node.lost(left, error)
         with recorder.guard("closing the record"):
-            recorder.mask(self._hidden())
             recorder.emit(
                 events.RunEnded(
                     status=status,
@@ -179,8 +177,7 @@ class Session:
     def emit(self, *batch: events.Event) -> None:
         if self._recorder is not None:
             if len(self._secrets) != self._masked:
-                self._masked = len(self._secrets)
-                self._recorder.mask(self._hidden())
+                self._hide()
             self._recorder.emit(*batch)
 
     def flush(self) -> None:
@@ -241,9 +238,19 @@ class Session:
 
     # -- inside -----------------------------------------------------------------
 
-    def _hidden(self) -> list[str]:
-        """Secrets, and what stands for them in cwltool's own values."""
-        return [*self._secrets.values(), *self._secrets]
+    def _hide(self) -> None:
+        """Have secrets masked, and what stands for them in cwltool's own values.
+
+        Where that fails nothing more is recorded.
+        """
+        assert self._recorder is not None
+        self._masked = len(self._secrets)
+        hidden = False
+        with self._recorder.guard("hiding secrets"):
+            self._recorder.mask([*self._secrets.values(), *self._secrets])
+            hidden = True
+        if not hidden:
+            self._recorder.close()
 
     def _run_started(
         self, process: Process, order: Mapping[str, Any], directory: str, executor: str

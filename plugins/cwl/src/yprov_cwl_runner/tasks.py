@@ -147,10 +147,6 @@ class Node:
                 )
             )
 
-    def executing(self, meter: TaskMeter) -> None:
-        """Its process is started now."""
-        self.meter = meter
-
     def received(self, outputs: Mapping[str, Any] | None, status: str) -> None:
         """What its process gave back; the step around it may still find fault with that."""
         self._outputs = outputs
@@ -162,8 +158,15 @@ class Node:
         if status in ("success", "skipped"):
             self._end(Status.CACHED if self.cached else Status.COMPLETED, None)
         else:
-            error = self.error or self.session.last_error() or f"it ended with {status}"
-            self._end(Status.FAILED, error)
+            error = self.error or self.session.last_error()
+            self._end(Status.FAILED, error or f"{self._exit()}: {status}")
+
+    def _exit(self) -> str:
+        if self.exit_code is None:
+            return "it failed"
+        if self.exit_code < 0:
+            return f"killed by signal {-self.exit_code}"
+        return f"exit code {self.exit_code}"
 
     def failed(self, error: BaseException) -> None:
         """An exception ended it."""

@@ -4,6 +4,8 @@ without a node in the runtime context they are cwltool's own."""
 from __future__ import annotations
 
 import functools
+import signal
+import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -183,6 +185,7 @@ def _watch_run(job: Any, node: Node, inputs: Any, cached: bool) -> None:
         node.cached = cached
         node.facts["process"] = False
         node.started(inputs())
+        node.session.last_error()
         try:
             run(*arguments, **named)
         except BaseException as error:
@@ -198,6 +201,7 @@ class _Observed(JobBase):
     _node: Node | None = None
     _tool: Process
     _engine: str | None = None
+    _began = 0.0
 
     def observe(self, node: Node, tool: Process, context: RuntimeContext) -> None:
         """Prepare to tell of the job as ``node``; it does not run yet."""
@@ -214,6 +218,9 @@ class _Observed(JobBase):
 
         def collected(outdir: str, code: int, *arguments: Any, **named: Any) -> Any:
             node.exit_code = code
+            limit = self.timelimit
+            if limit and code == -signal.SIGTERM and time.monotonic() - self._began >= limit:
+                node.error = f"stopped at its time limit of {limit} s"
             try:
                 return collect(outdir, code, *arguments, **named)
             except Exception as error:
@@ -248,6 +255,7 @@ class _Observed(JobBase):
             super()._execute(runtime, env, runtimeContext, *more, **named)
             return
         self._tell_start(runtime)
+        self._began = time.monotonic()
         meter = node.meter = node.session.meter()
         with meter.attached():
             super()._execute(runtime, env, runtimeContext, *more, **named)
