@@ -28,7 +28,7 @@ START = """\
 set -e
 mount -t overlay overlay -o lowerdir={root}/usr:/usr /usr
 mount -t overlay overlay -o lowerdir={root}/etc:/etc /etc
-# podman's runtime takes no machine that has both versions of cgroups.
+# crun refuses a machine that has both versions of cgroups.
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs {home}/state
 # Where podman and its runtime leave files that no setting moves.
@@ -111,7 +111,6 @@ def podman(home: Path) -> Podman:
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("podman needs root on Linux for namespaces of its own")
     root = debian.unpacked(home, "podman", "crun", "conmon", "busybox-static")
-    busybox = (root / "bin" / "busybox").read_bytes()
     for name in ("bin", "sbin", "lib"):  # links into /usr, where the packages are for
         if (root / name).is_dir():
             shutil.copytree(root / name, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
@@ -127,7 +126,9 @@ def podman(home: Path) -> Podman:
     tried = found.run("podman", "version")
     if tried.returncode:
         pytest.skip(f"podman needs namespaces and mounts of its own: {tried.stderr.strip()[-300:]}")
-    (home / "root.tar").write_bytes(_root_file_system(busybox))
+    busybox = shutil.which("busybox", path=f"{root}/usr/bin{os.pathsep}{os.environ['PATH']}")
+    assert busybox is not None
+    (home / "root.tar").write_bytes(_root_file_system(Path(busybox).read_bytes()))
     made = f"podman import {home}/root.tar {IMAGE} && podman save --output {home}/image.tar {IMAGE}"
     done = found.run("sh", "-c", made)
     assert done.returncode == 0, done.stderr

@@ -286,7 +286,10 @@ class TaskNotRun(Event, tag="task-not-run", kw_only=True):
 
 
 class TaskStarted(Event, tag="task-started", kw_only=True):
-    """One attempt of a task was handed to an executor; its inputs are in place."""
+    """One attempt of a task was handed to an executor; its inputs are in place.
+
+    spool: a folder where a process that does not see the store leaves its part of it.
+    """
 
     task: str
     attempt: int
@@ -300,6 +303,7 @@ class TaskStarted(Event, tag="task-started", kw_only=True):
     software: list[Software] | None = None
     reason: str | None = None
     host: str | None = None
+    spool: str | None = None
     attributes: dict[str, Any] | None = None
 
 

@@ -150,6 +150,27 @@ class RunFolder:
         where = "ml" if task is None else self.ml_runs(task, attempt)
         return self.remote or os.path.isdir(f"{self.location}/{where}")  # noqa: PTH112
 
+    def take_in(self, spool: str) -> None:
+        """Copy the ML runs of this run from ``spool``, a local store that a container wrote to.
+
+        Links in it are left out: they may lead anywhere. Raises OSError.
+        """
+        source = f"{spool}/{self.run_id}/ml"
+        if not os.path.isdir(source):  # noqa: PTH112 - once per task
+            return
+        for folder, _, names in os.walk(source):
+            for name in names:
+                path = f"{folder}/{name}"
+                if os.path.islink(path):  # noqa: PTH114
+                    continue
+                content = Path(path).read_bytes()
+                target = f"{self.location}/ml{path[len(source) :]}"
+                if self.remote:
+                    journal.put(journal.filesystem(target), target, content)
+                else:
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
+                    Path(target).write_bytes(content)
+
     def read(self, relative: str) -> bytes:
         """Content of one file; raises FileNotFoundError."""
         if not self.remote:

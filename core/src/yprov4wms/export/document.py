@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 from collections.abc import Callable, Iterator
@@ -80,12 +81,26 @@ def children(run: Run, folder: RunFolder) -> Iterator[tuple[ChildAttached, bytes
 def _late_children(
     folder: RunFolder, run: Run
 ) -> dict[tuple[str, int], list[tuple[ChildAttached, bytes]]]:
+    _sweep(folder, run)
     if not folder.may_have_ml_runs():
         return {}
     # What it imports is for runs that have any.
     from yprov4wms.ml import collect
 
     return collect.late_children(folder, run)
+
+
+def _sweep(folder: RunFolder, run: Run) -> None:
+    """Take in what attempts that nobody saw the end of left where they did not see the store."""
+    for attempt in run.attempts():
+        if (
+            attempt.ended_line is None
+            and attempt.started_line
+            and b'"spool"' in attempt.started_line
+        ):
+            spool = attempt.start.spool if attempt.start else None
+            with contextlib.suppress(OSError):
+                folder.take_in(spool or "")
 
 
 def _kept(folder: RunFolder, child: ChildAttached) -> bytes:

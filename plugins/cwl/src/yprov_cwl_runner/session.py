@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import shlex
-import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from yprov4wms.metering import TaskMeter, energy, names
 from yprov4wms.plain import plain, text
 from yprov4wms.recorder import Guard, Recorder
 from yprov4wms.settings import DEFAULT_STORE, Settings
-from yprov_cwl_runner import plan, values
+from yprov_cwl_runner import containers, plan, values
 from yprov_cwl_runner.tasks import Node
 
 PACKAGE = "yprov-cwl-runner"
@@ -69,6 +68,7 @@ class Session:
         self._secrets: Mapping[str, str] = {}
         self._masked = 0
         self._made: set[str] = set()
+        self._images: dict[tuple[str, str], Software] = {}
         self._outcome: tuple[Status, str | None] = (Status.FAILED, "cwltool did not execute it")
         self._before_move: list[tuple[str, str]] = []
         self._outputs: list[File] = []
@@ -187,13 +187,26 @@ class Session:
     def meter(self) -> TaskMeter:
         return TaskMeter(sample_interval=self._settings.sample_interval, cpu_watts=self._watts)
 
-    def figures(self, node: Node) -> dict[str, Figure]:
+    @property
+    def sample_interval(self) -> float:
+        return self._settings.sample_interval
+
+    def image(self, engine: str, name: str) -> Software:
+        """A container's image; the engine is asked once for each."""
+        found = self._images.get((engine, name))
+        if found is None or found.sha256 is None:
+            found = self._images[engine, name] = containers.image(engine, name)
+        return found
+
+    @staticmethod
+    def figures(node: Node) -> dict[str, Figure]:
         """What a task cost. Docker's client, and podman's, do not start the container's
         processes: theirs is not what the task cost."""
         found = node.meter.figures() if node.meter is not None else {}
-        if node.facts.get("container_engine") in ("docker", "podman"):
-            return {name: figure for name, figure in found.items() if name == names.WALL_TIME}
-        return found
+        if node.container is None:
+            return found
+        wall = {name: figure for name, figure in found.items() if name == names.WALL_TIME}
+        return wall | node.container.figures()
 
     def input_file(self, task: str, where: str) -> File:
         """What lies at a place that a task is given; one that the run made is known already."""
@@ -230,7 +243,7 @@ class Session:
         assert node.id is not None
         if node.spool is not None:
             with recorder.guard("taking in child runs", node.id, 1):
-                _move(f"{node.spool}/{recorder.run_id}/ml", recorder)
+                recorder.folder.take_in(node.spool)
         recorder.collect_children(node.id, 1)
 
     def last_error(self) -> str | None:
@@ -345,19 +358,6 @@ class Session:
 def tell(line: str) -> None:
     with suppress(OSError):  # whoever read stderr is gone
         print(line, file=sys.stderr)
-
-
-def _move(spool: str, recorder: Recorder) -> None:
-    """Child runs that a container wrote, into the store."""
-    if not os.path.isdir(spool):  # noqa: PTH112 - once per task
-        return
-    target = f"{recorder.folder.location}/ml"
-    if recorder.folder.remote:
-        from yprov4wms.journal import filesystem
-
-        filesystem(target).put(f"{spool}/", f"{target}/", recursive=True)
-    else:
-        shutil.copytree(spool, target, dirs_exist_ok=True)
 
 
 def _document_of(process: Process) -> str | None:

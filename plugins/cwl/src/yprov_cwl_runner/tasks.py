@@ -19,6 +19,7 @@ from yprov_cwl_runner import plan, values
 
 if TYPE_CHECKING:
     from yprov4wms.metering import TaskMeter
+    from yprov_cwl_runner.containers import ContainerWatch
     from yprov_cwl_runner.session import Session
 
 #: The place of an element in its scatter, one number per dimension; of a loop, the iteration.
@@ -72,6 +73,8 @@ class Node:
         self.spool: str | None = None
         #: It may change what it is given (InplaceUpdateRequirement).
         self.in_place = False
+        #: Under docker or podman, who looks at its container's processes.
+        self.container: ContainerWatch | None = None
         self.facts: dict[str, Any] = {}
         self._outputs: Mapping[str, Any] | None = None
         self._inputs: dict[str, File] = {}
@@ -143,6 +146,7 @@ class Node:
                     command=shlex.join(map(str, command)) if command else None,
                     parameters=values.parameters(inputs) or None,
                     host=session.host,
+                    spool=self.spool,
                     **more,
                 )
             )
@@ -170,7 +174,13 @@ class Node:
 
     def failed(self, error: BaseException) -> None:
         """An exception ended it."""
-        self._end(Status.FAILED, text(str(error) or type(error).__name__))
+        told = text(str(error) or type(error).__name__)
+        if isinstance(error, SystemExit):  # by cwltool's handler of SIGTERM, with its number
+            self._end(Status.CANCELLED, f"cwltool was stopped by signal {told}")
+        elif isinstance(error, KeyboardInterrupt):
+            self._end(Status.CANCELLED, told)
+        else:
+            self._end(Status.FAILED, told)
 
     def lost(self, status: Status, error: str | None) -> None:
         """The run is over, and nothing was heard of its end."""

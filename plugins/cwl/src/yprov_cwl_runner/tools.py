@@ -13,14 +13,13 @@ from cwltool.command_line_tool import CallbackJob, CommandLineTool, ExpressionJo
 from cwltool.context import LoadingContext, RuntimeContext
 from cwltool.job import ContainerCommandLineJob, JobBase
 from cwltool.process import Process
-from cwltool.singularity import SingularityCommandLineJob
-from cwltool.udocker import UDockerCommandLineJob
 from cwltool.workflow import Workflow, WorkflowStep, default_make_tool
 from cwltool.workflow_job import WorkflowJob
 
 from yprov4wms.events import Software
-from yprov4wms.plain import text
+from yprov4wms.metering import TaskMeter
 from yprov_cwl_runner import plan
+from yprov_cwl_runner.containers import IN_TREE, ContainerWatch, engine_of
 from yprov_cwl_runner.session import Session
 from yprov_cwl_runner.tasks import Node, tool_node
 
@@ -208,7 +207,7 @@ class _Observed(JobBase):
         self._node, self._tool = node, tool
         inside: str | None = None
         if isinstance(self, ContainerCommandLineJob):
-            self._engine = _engine(self, context)
+            self._engine = engine_of(self, context)
             # A container sees its temporary folder, and not the store.
             inside = f"{self.environment['TMPDIR']}/yprov"
             node.spool = f"{self.tmpdir}/yprov"
@@ -247,18 +246,23 @@ class _Observed(JobBase):
         runtime: list[str],
         env: Any,
         runtimeContext: RuntimeContext,
+        monitor_function: Any = None,
         *more: Any,
         **named: Any,
     ) -> None:
         node = self._node
         if node is None:
-            super()._execute(runtime, env, runtimeContext, *more, **named)
+            super()._execute(runtime, env, runtimeContext, monitor_function, *more, **named)
             return
         self._tell_start(runtime)
         self._began = time.monotonic()
         meter = node.meter = node.session.meter()
+        if self._engine is not None:
+            if self._engine not in IN_TREE:
+                node.container = ContainerWatch(runtime, node.session.sample_interval)
+            monitor_function = functools.partial(_monitored, node, monitor_function)
         with meter.attached():
-            super()._execute(runtime, env, runtimeContext, *more, **named)
+            super()._execute(runtime, env, runtimeContext, monitor_function, *more, **named)
 
     def _tell_start(self, runtime: list[str]) -> None:
         node, tool = self._node, self._tool
@@ -289,9 +293,8 @@ class _Observed(JobBase):
         """The container's image, which ends what stands in front of the command."""
         if self._engine is None or not runtime:
             return []
-        image = runtime[-1]
-        path = image if image.startswith("/") else None
-        return [Software(name=text(image), kind="container", path=path)]
+        assert self._node is not None
+        return [self._node.session.image(self._engine, runtime[-1])]
 
     def _declared_environment(self, tool: Process) -> dict[str, str]:
         """The variables of EnvVarRequirement, as the job gets them."""
@@ -300,12 +303,14 @@ class _Observed(JobBase):
         return {name: self.environment[name] for name in names if name in self.environment}
 
 
-def _engine(job: ContainerCommandLineJob, context: RuntimeContext) -> str:
-    if isinstance(job, SingularityCommandLineJob):
-        return "singularity"
-    if isinstance(job, UDockerCommandLineJob):
-        return str(context.user_space_docker_cmd or "udocker")
-    return "podman" if context.podman else "docker"
+def _monitored(node: Node, monitor: Any, client: Any) -> None:
+    """What cwltool does while a container's client runs; what it starts is not the task's."""
+    with node.session.guard("watching a container", node):
+        if node.container is not None:
+            node.container.start(client)
+    if monitor is not None:
+        with TaskMeter(sample_interval=0).attached():
+            monitor(client)
 
 
 @functools.cache
