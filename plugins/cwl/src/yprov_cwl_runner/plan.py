@@ -70,9 +70,32 @@ def _steps(workflow: Workflow, path: str) -> Iterator[StepDeclared]:
 
 
 def in_order(workflow: Workflow) -> list[WorkflowStep]:
-    """As they are written: cwltool shuffles them."""
+    """Each after those that it takes something from; else as they are written. cwltool
+    shuffles them."""
     place = {step.get("id"): number for number, step in enumerate(workflow.tool["steps"])}
-    return sorted(workflow.steps, key=lambda step: place.get(step.id, 0))
+    owner = owners(workflow)
+    before = {
+        step.id: {
+            owner[source]
+            for port in step.tool["inputs"]
+            for source in aslist(port.get("source") or [])
+            if source in owner
+        }
+        for step in workflow.steps
+    }
+    after: dict[str, list[str]] = {}
+    for step, others in before.items():
+        for other in others:
+            after.setdefault(other, []).append(step)
+    depth = dict.fromkeys(before, 0)
+    ready = [step for step, others in before.items() if not others]
+    for step in ready:
+        for other in after.get(step, ()):
+            depth[other] = max(depth[other], depth[step] + 1)
+            before[other].discard(step)
+            if not before[other]:
+                ready.append(other)
+    return sorted(workflow.steps, key=lambda step: (depth[step.id], place.get(step.id, 0)))
 
 
 def workflow_ports(process: Process) -> tuple[list[Port] | None, list[Port] | None]:
