@@ -23,6 +23,15 @@ RUN = "0198f3a0-0000-7000-8000-000000000000"
 CHILD = "0198f3a1-0000-7000-8000-000000000000"
 
 
+def journal(folder: Path, *told: e.Event, run: str = RUN) -> None:
+    (folder / "events").mkdir(parents=True)
+    with (folder / "events" / "h-1-1.jsonl").open("wb") as file:
+        for seq, event in enumerate(told, 1):
+            event.v, event.writer, event.seq, event.run = e.VERSION, "h-1-1", seq, run
+            event.time = f"2026-03-01T10:00:00.{seq:06d}+00:00"
+            file.write(msgspec.json.encode(event) + b"\n")
+
+
 def run_with_child(store: Path, path: str | None = None, **kept: Any) -> RunFolder:
     """A run of one task with one child run, whose document is in the store."""
     content = ml_run(CHILD)
@@ -36,13 +45,8 @@ def run_with_child(store: Path, path: str | None = None, **kept: Any) -> RunFold
         e.RunEnded(status=Status.COMPLETED),
     ]
     folder = store / RUN
-    for name in ("events", "children"):
-        (folder / name).mkdir(parents=True)
-    with (folder / "events" / "h-1-1.jsonl").open("wb") as file:
-        for seq, event in enumerate(told, 1):
-            event.v, event.writer, event.seq, event.run = e.VERSION, "h-1-1", seq, RUN
-            event.time = f"2026-03-01T10:00:00.{seq:06d}+00:00"
-            file.write(msgspec.json.encode(event) + b"\n")
+    journal(folder, *told)
+    (folder / "children").mkdir()
     (folder / "children" / f"{sha256}.json").write_bytes(content)
     return RunFolder(str(folder))
 
@@ -59,6 +63,31 @@ def note(found: dict[str, Any]) -> str | None:
     (entity,) = [v for v in found["entity"].values() if v["prov:type"] == "prov:Bundle"]
     said: str | None = entity.get("yprov4wms:note")
     return said
+
+
+def test_ml_runs_where_a_container_left_them_are_taken_in(tmp_path: Path) -> None:
+    """Of a task that nobody saw the end of; links there may lead anywhere and are left out."""
+    spool = tmp_path / "spool"
+    start = e.TaskStarted(task="train", attempt=1, spool=str(spool))
+    journal(tmp_path / "store" / RUN, started(), start)
+    left = spool / RUN / "ml" / "train-1" / CHILD
+    journal(left, e.MLRunStarted(experiment="digits"), run=CHILD)
+    (tmp_path / "secret").write_text("x")
+    (left / "link").symlink_to(tmp_path / "secret")
+    (left / "folder").symlink_to(tmp_path)
+    for _ in range(2):  # the second finds it taken in
+        found = exported(RunFolder(str(tmp_path / "store" / RUN)))
+        assert len([a for a in found["activity"].values() if a["yprov4wfs:level"] == "2"]) == 1
+    taken = tmp_path / "store" / RUN / "ml" / "train-1" / CHILD
+    assert (taken / "events").is_dir()
+    assert not (taken / "link").exists()
+    assert not (taken / "folder").exists()
+
+
+def test_a_spool_that_is_gone_is_nothing(tmp_path: Path) -> None:
+    start = e.TaskStarted(task="train", attempt=1, spool=str(tmp_path / "gone"))
+    journal(tmp_path / RUN, started(), start)
+    assert "run:task_train.1" in exported(RunFolder(str(tmp_path / RUN)))["activity"]
 
 
 @pytest.mark.parametrize("nest", ["flatten", "bundle", "link"])
