@@ -100,7 +100,7 @@ def test_a_literal_has_the_checksum_of_its_text(document: Document) -> None:
     (literal,) = entities(document, "used", "literal")
     assert literal["yprov4wms:file_type"] == "literal"
     assert literal["yprov4wms:sha256"] == hashlib.sha256(b"literal\n").hexdigest()
-    assert str(literal["yprov4wms:path"]).endswith("/words.txt")
+    assert literal["prov:label"] == "words.txt"
 
 
 def test_directories_are_collections_of_their_files(ran: Project, document: Document) -> None:
@@ -270,3 +270,138 @@ def test_outputs_that_stay_where_they_were_made_are_the_tasks_own(project: Proje
     (made,) = document.links("wasGeneratedBy", activity=task(document, "say[0]"))
     (final,) = document.links("wasGeneratedBy", activity="run:workflow_run")
     assert made["prov:entity"] == final["prov:entity"]
+
+
+COLLECT = """
+cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}}
+inputs: {xs: 'string[]', nothing: 'string?'}
+steps:
+  make:
+    scatter: x
+    in: {x: xs}
+    out: [o]
+    run: echo.cwl
+  one: {run: echo.cwl, in: {x: {default: one}}, out: [o]}
+  gather:
+    in: {files: make/o, nothing: nothing}
+    out: [dir, none]
+    run:
+      class: ExpressionTool
+      requirements: {InlineJavascriptRequirement: {}}
+      inputs: {files: 'File[]', nothing: 'string?'}
+      outputs: {dir: Directory, none: 'string?'}
+      expression: "${return {none: null, dir: {class: 'Directory', basename: 'results',
+                   listing: inputs.files}};}"
+  use:
+    in: {dir: gather/dir}
+    out: [o]
+    run:
+      class: CommandLineTool
+      baseCommand: ls
+      inputs: {dir: {type: Directory, inputBinding: {}}}
+      stdout: names.txt
+      outputs: {o: stdout}
+outputs:
+  results: {type: Directory, outputSource: gather/dir}
+  log: {type: File, outputSource: one/o}
+  again: {type: File, outputSource: one/o}
+  names: {type: File, outputSource: use/o}
+"""
+ECHO = """
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: echo
+inputs: {x: {type: string, inputBinding: {}}}
+stdout: $(inputs.x).txt
+outputs: {o: stdout}
+"""
+
+
+def makers(document: Document, entity: str) -> set[str]:
+    return {r["prov:activity"] for r in document.links("wasGeneratedBy", entity=entity)}
+
+
+def test_what_is_collected_in_a_directory_can_be_followed_to_its_maker(project: Project) -> None:
+    project.write("collect.cwl", COLLECT)
+    project.write("echo.cwl", ECHO)
+    document = project.recorded("--outdir", "out", "collect.cwl", str(project.job(xs=["a", "b"])))
+    for index, name in enumerate("ab"):
+        (final,) = document.files(f"out/results/{name}.txt")
+        (came,) = document.links("wasDerivedFrom", generatedEntity=final)
+        assert makers(document, came["prov:usedEntity"]) == {task(document, f"make[{index}]")}
+    (final,) = document.files("out/one.txt")
+    (came,) = document.links("wasDerivedFrom", generatedEntity=final)
+    assert makers(document, came["prov:usedEntity"]) == {task(document, "one")}
+    (made,) = document.links("wasGeneratedBy", entity=final)
+    assert sorted(made["prov:role"]) == ["again", "log"]
+    # The directory that an expression puts together holds what the steps made.
+    (put,) = [
+        r["prov:entity"]
+        for r in document.links("wasGeneratedBy", activity=task(document, "gather"))
+        if r["prov:role"] == "dir"
+    ]
+    assert document.section("entity")[put]["prov:label"] == "results"
+    held = {r["prov:entity"] for r in document.links("hadMember", collection=put)}
+    assert {maker for entity in held for maker in makers(document, entity)} == {
+        task(document, "make[0]"),
+        task(document, "make[1]"),
+    }
+    used = {r["prov:entity"] for r in document.links("used", activity=task(document, "use"))}
+    assert put in used
+    # What is null is known to be.
+    gather = document.section("activity")[task(document, "gather")]
+    assert gather["yprov4wms:output_none"] == gather["yprov4wms:param_nothing"] == "null"
+    documents = [
+        document.label(r["prov:entity"])
+        for r in document.links("used", activity="run:workflow_run")
+        if r.get("prov:role") == "workflow"
+    ]
+    assert documents == ["collect.cwl", "echo.cwl"]
+
+
+def test_a_literal_that_is_staged_under_another_name_is_the_same(project: Project) -> None:
+    project.write(
+        "literal.cwl",
+        """
+        cwlVersion: v1.2
+        class: Workflow
+        inputs: {}
+        steps:
+          write:
+            in: {}
+            out: [lit]
+            run:
+              class: ExpressionTool
+              requirements: {InlineJavascriptRequirement: {}}
+              inputs: {}
+              outputs: {lit: File}
+              expression: "${return {lit: {class: 'File', basename: 'p.json', contents: '{}'}};}"
+          read:
+            in: {c: write/lit}
+            out: [o]
+            run:
+              class: CommandLineTool
+              requirements:
+                InitialWorkDirRequirement:
+                  listing: [{entry: $(inputs.c), entryname: config.json}]
+              baseCommand: [cat, config.json]
+              inputs: {c: File}
+              stdout: o.txt
+              outputs: {o: stdout}
+        outputs: {o: {type: File, outputSource: read/o}}
+        """,
+    )
+    document = project.recorded("literal.cwl")
+    (used,) = document.links("used", activity=task(document, "read"))
+    assert makers(document, used["prov:entity"]) == {task(document, "write")}
+
+
+def test_secondary_files_stay_with_their_file_where_both_end_up(document: Document) -> None:
+    pairs = {
+        (document.label(r["prov:influencee"]), document.label(r["prov:influencer"]))
+        for r in document.links("wasInfluencedBy")
+        if r["yprov4wms:link"] == "secondary-file"
+    }
+    assert ("final/main.txt.idx", "final/main.txt") in pairs

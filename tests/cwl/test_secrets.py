@@ -87,3 +87,28 @@ def test_a_secret_that_a_workflow_has_as_a_default_is_hidden_in_the_packed_copy_
     recorded = project.recorded("secret.cwl", "--pin", SHORT)
     assert found(project, SECRET) == []
     assert "yprov4wms:packed_sha256" in recorded.section("entity")["run:workflow"]
+
+
+def test_what_looks_like_a_credential_in_the_documents_is_hidden_everywhere(
+    project: Project,
+) -> None:
+    key, variable = "abcd1234efgh5678", "wJalrXUtnFEMIK7MDENGbPxRfiCYzEXAMPLEKEY"
+    project.write(
+        "tool.cwl",
+        f"""
+        cwlVersion: v1.2
+        class: CommandLineTool
+        requirements: {{EnvVarRequirement: {{envDef: {{AWS_SECRET_ACCESS_KEY: {variable}}}}}}}
+        baseCommand: [sh, -c, "true"]
+        inputs: {{api_key: {{type: string, default: {key}}}, plain: {{type: int, default: 3}}}}
+        outputs: {{}}
+        """,
+    )
+    document = project.recorded("tool.cwl")
+    assert found(project, key) == []
+    assert found(project, variable) == []
+    ports = [e for e in document.section("entity").values() if "yprov4wms:port" in e]
+    assert {p["yprov4wms:port"]: value(p["yprov4wms:default"]) for p in ports} == {
+        "api_key": "***",
+        "plain": 3,
+    }

@@ -102,14 +102,29 @@ steps:
           in: {{files: first/out}}
           out: [out]
           run:{CAT.replace(chr(10), chr(10) + "      ")}
+  rows:
+    scatter: files
+    in: {{files: nested/out}}
+    out: [out]
+    run:{CAT}
+  merged:
+    scatter: files
+    in: {{files: {{source: [next/out, count/one, sub/out], linkMerge: merge_flattened}}}}
+    out: [out]
+    run:{CAT}
+  both:
+    scatter: files
+    in: {{files: {{source: [next/out, sub/out]}}}}
+    out: [out]
+    run:{CAT}
   count:
     in: {{files: next/out}}
-    out: [n]
+    out: [n, one]
     run:
       class: ExpressionTool
       inputs: {{files: 'File[]'}}
-      outputs: {{n: int}}
-      expression: "${{return {{'n': inputs.files.length}};}}"
+      outputs: {{n: int, one: File}}
+      expression: "${{return {{'n': inputs.files.length, 'one': inputs.files[0]}};}}"
   all:
     in:
       files: {{source: [next/out, flat/out, sub/out], linkMerge: merge_flattened}}
@@ -156,6 +171,9 @@ def test_every_element_is_a_task_of_its_own(document: Document) -> None:
         *("picked[0]", "picked[2]", "sub[0]", "sub[1]", "count", "all"),
         *(f"sub[{i}]/first[{j}]" for i in range(2) for j in range(2)),
         *(f"sub[{i}]/second" for i in range(2)),
+        *(f"rows[{i}]" for i in range(3)),
+        *(f"merged[{i}]" for i in range(6)),
+        *("both[0]", "both[1]"),
     }
     assert {label: status for label, status in found.items() if label not in ran} == {
         "picked[1]": "skipped",
@@ -176,6 +194,12 @@ def test_elements_depend_on_the_elements_whose_outputs_they_take(document: Docum
     assert upstream(document, "next[1]") == {"dot[1]"}
     assert upstream(document, "flat[4]") == {"dot[2]"}
     assert upstream(document, "flat[1]") == {"dot[0]"}
+    assert upstream(document, "rows[1]") == {"nested[1,0]", "nested[1,1]"}
+    assert upstream(document, "merged[1]") == {"next[1]"}
+    assert upstream(document, "merged[3]") == {"count"}
+    assert upstream(document, "merged[5]") == {"sub[1]"}
+    assert upstream(document, "both[0]") == {"next[0]", "next[1]", "next[2]"}
+    assert upstream(document, "both[1]") == {"sub[0]", "sub[1]"}
     assert upstream(document, "sub[1]/second") == {"sub[1]/first[0]", "sub[1]/first[1]"}
     assert upstream(document, "count") == {"next[0]", "next[1]", "next[2]"}
     assert upstream(document, "all") == {
@@ -242,7 +266,7 @@ def test_the_plan_has_steps_ports_and_sources(document: Document) -> None:
     }
     assert set(steps) == {
         *("dot", "next", "nested", "flat", "picked", "off", "empty", "sub", "count", "all"),
-        *("sub/first", "sub/second"),
+        *("sub/first", "sub/second", "rows", "merged", "both"),
     }
     assert steps["sub"]["yprov4wfs:type"] == "Workflow"
     assert steps["dot"]["yprov4wms:title"] == "each letter"

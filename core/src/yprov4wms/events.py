@@ -76,6 +76,8 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     format: a URI that names the format of the content (CWL's ``format``).
     origin: where a task left it, if the engine has moved or copied it since.
     secondary_of: path of the file that it accompanies (CWL's ``secondaryFiles``).
+    name: what it is called, where its path does not say so.
+    listing: of a directory that lies nowhere, but is put together, the paths of what is in it.
     """
 
     path: str
@@ -92,6 +94,8 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     format: str | None = None
     origin: str | None = None
     secondary_of: str | None = None
+    name: str | None = None
+    listing: list[str] | None = None
 
 
 class Figure(msgspec.Struct, omit_defaults=True, gc=False):

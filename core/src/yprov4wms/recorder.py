@@ -180,6 +180,11 @@ class Recorder:
         """Text without the secrets in it, as it may be kept."""
         return self._masker.text(text)
 
+    def looks_secret(self, name: str, value: str) -> bool:
+        """Whether a value would be masked where it stands under this name."""
+        line = _encode({"attributes": {name: value}})
+        return self._masker.mask_line(line) != line
+
     def describe(self, path: str, role: str | None = None) -> File:
         """What lies at ``path`` now, without a checksum; costs a stat."""
         return self._identity.describe(path, role)

@@ -174,7 +174,7 @@ class WorkflowDocument:
 
     def _outputs(self, run: Run) -> None:
         """The workflow's own outputs: what its tasks made, and where the engine has put it."""
-        end, known = run.end, set[str]()
+        end, known, derived = run.end, set[str](), set[tuple[str, str]]()
         roles: dict[str, dict[str, None]] = {}
         for file in (end.outputs if end else None) or ():
             place = file.origin or file.path
@@ -189,7 +189,12 @@ class WorkflowDocument:
                 moved = self._files.made(WORKFLOW_RUN, file.path)
                 for made in self._files.write_made(WORKFLOW_RUN, file, known):
                     roles.setdefault(made, {})
-                if entity is not None:
+                if file.secondary_of is not None:
+                    primary = self._files.made(WORKFLOW_RUN, file.secondary_of)
+                    if primary in known:
+                        self._files.accompany(moved, primary)
+                if entity is not None and (moved, entity) not in derived:
+                    derived.add((moved, entity))
                     self._writer.relation("wasDerivedFrom", moved, entity)
                 entity = moved
             elif maker is None:
@@ -230,6 +235,11 @@ class WorkflowDocument:
         }
         self._writer.element("entity", identifier, attributes(values))
         self._writer.relation("wasDerivedFrom", identifier, self._plan.step(task.step))
+        container = self._container(task)
+        if container is not None:
+            part_of = f'"yprov4wms:link":"{Link.PART_OF}"'
+            around = attempt_id(container.attempts[-1])
+            self._writer.relation("wasInfluencedBy", identifier, around, part_of)
         for file in (not_run.outputs if not_run else None) or ():
             if file.type is not FileType.MISSING:
                 self._writer.relation("hadMember", identifier, self._files.write_outside(file))
@@ -242,7 +252,11 @@ class WorkflowDocument:
         if self._statuses[task.id] is not Status.UPSTREAM_FAILED:
             return None
         lost = (Status.FAILED, Status.CANCELLED, Status.UPSTREAM_FAILED)
-        names = [t for t in task.depends_on if self._statuses.get(t) in lost]
+        names = [
+            self._run.tasks[other].name
+            for other in task.depends_on
+            if self._statuses.get(other) in lost
+        ]
         return "depends on " + ", ".join(names)
 
     def _attempts(self, task: Task) -> None:
@@ -278,7 +292,7 @@ class WorkflowDocument:
                     # What one child made, the next one cannot make again.
                     makes = {p: v for p, v in makes.items() if v[0] not in made}
             if outputs:
-                self._generations(identifier, attempt, outputs, times[1], inner)
+                self._generations(identifier, attempt, outputs, times[1], inner, uses)
                 self._updates(identifier, start, outputs, uses)
             previous = identifier
 
@@ -391,6 +405,10 @@ class WorkflowDocument:
                     there = self._left(source, path)
                 if there:
                     uses[path] = (part, member)
+        for file in inputs:
+            if file.listing and file.path in uses and not self._run.made.get(file.path):
+                inside = [uses[path][0] for path in file.listing if path in uses]
+                self._files.hold(uses[file.path][0], inside)
         return uses
 
     def _updates(
@@ -416,6 +434,7 @@ class WorkflowDocument:
         outputs: list[File],
         finished: str | None,
         inner: set[str],
+        uses: dict[str, tuple[str, Any]],
     ) -> None:
         """What the attempt made; what was made inside it has its time from there."""
         time = f'"prov:time":"{finished}"' if finished else ""
@@ -445,6 +464,18 @@ class WorkflowDocument:
                 more = ",".join(filter(None, parts)) if role else parts[0]
                 self._writer.relation("wasGeneratedBy", entity, identifier, more)
                 role = ""  # it is the file's, not its members'
+        for file in outputs:
+            directory = self._files.made(identifier, file.path)
+            if file.listing and directory in known:
+                made = {path: self._files.made(identifier, path) for path in file.listing}
+                self._files.hold(
+                    directory,
+                    [
+                        made[path] if made[path] in known else uses[path][0]
+                        for path in file.listing
+                        if made[path] in known or path in uses
+                    ],
+                )
 
 
 def _role(names: Iterable[str]) -> str:

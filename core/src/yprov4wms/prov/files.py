@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -94,6 +95,13 @@ class Files:
             self._accompanied.add(entity)
             self._writer.relation("wasInfluencedBy", entity, primary, _SECONDARY_FILE)
 
+    def hold(self, directory: str, entities: Iterable[str]) -> None:
+        """Tell, once, what is in a directory that is put together."""
+        if directory not in self._accompanied:
+            self._accompanied.add(directory)
+            for entity in dict.fromkeys(entities):
+                self._writer.relation("hadMember", directory, entity)
+
     def is_outside(self, identifier: str) -> bool:
         """Whether a file from outside was written under this identifier."""
         return identifier in self._outside
@@ -112,9 +120,9 @@ class Files:
 
 def file_attributes(file: File, path: str) -> str:
     """Attributes of a file entity as JSON text. Sizes are bytes."""
-    name = string(path)
+    name, label = string(path), string(file.name or path)
     kind = _COLLECTION if file.type is FileType.DIRECTORY else _FILE
-    text = f'"prov:label":{name},"prov:type":"{kind}","yprov4wms:path":{name}'
+    text = f'"prov:label":{label},"prov:type":"{kind}","yprov4wms:path":{name}'
     if file.size is not None:
         text += f',"yprov4wms:size":{literal(file.size)}'
     if file.sha256 is not None:

@@ -215,6 +215,15 @@ def _where(process: Process, step: Mapping[str, Any]) -> tuple[str | None, int |
     return None, None
 
 
+def variables(process: Process) -> list[tuple[str, object]]:
+    """Names and values that EnvVarRequirement gives, of the process and of all in it."""
+    required: Any = process.get_requirement("EnvVarRequirement")[0] or {}
+    found = [(str(item["envName"]), item.get("envValue")) for item in required.get("envDef") or ()]
+    for step in process.steps if isinstance(process, Workflow) else ():
+        found += variables(step.embedded_tool)
+    return found
+
+
 def software(process: Process) -> list[Software]:
     """What SoftwareRequirement asks for, and the image that DockerRequirement names."""
     found = packages(process)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import platform
 import shlex
+import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -21,7 +23,7 @@ from cwltool.main import print_pack
 from cwltool.process import Process
 
 from yprov4wms import __version__, environment, events
-from yprov4wms.events import Figure, File, Software, Status
+from yprov4wms.events import Figure, File, Software, Status, StepDeclared
 from yprov4wms.metering import TaskMeter, energy, names
 from yprov4wms.plain import plain, text
 from yprov4wms.recorder import Guard, Recorder
@@ -67,10 +69,12 @@ class Session:
         self._watts = energy.watts(settings.cpu_watts)
         self._secrets: Mapping[str, str] = {}
         self._masked = 0
+        #: What the documents themselves hold of values that look like credentials.
+        self._given: list[str] = []
         self._made: set[str] = set()
         self._images: dict[tuple[str, str], Software] = {}
         self._outcome: tuple[Status, str | None] = (Status.FAILED, "cwltool did not execute it")
-        self._before_move: list[tuple[str, str]] = []
+        self._before_move: list[tuple[str, Mapping[str, Any], str]] = []
         self._outputs: list[File] = []
         self._results: dict[str, Any] = {}
 
@@ -97,10 +101,25 @@ class Session:
         if self._settings.strict and not recorder.recording:
             raise WorkflowException("yprov: the store cannot be written (strict)")
         _logger.addHandler(self._errors)
-        with recorder.guard("recording the start of the run"):
-            recorder.emit(self._run_started(process, order, directory, executor))
-        with recorder.guard("recording the plan"):
-            recorder.emit(*plan.steps(process))
+        # What cwltool has loaded by now stays to the end: the collector need not walk it again
+        # and again, which is most of what our events would cost.
+        gc.freeze()
+        steps: list[StepDeclared] = []
+        with recorder.guard("reading the plan"):
+            steps += plan.steps(process)
+            self._given += self._credentials(process, steps)
+            self._hide()
+        try:
+            with recorder.guard("recording the start of the run"):
+                recorder.emit(self._run_started(process, order, directory, executor))
+        except BaseException:
+            # Interrupted before there was anything to tell.
+            self._recorder = None
+            recorder.close()
+            if not recorder.folder.remote:
+                shutil.rmtree(recorder.folder.location, ignore_errors=True)
+            raise
+        recorder.emit(*steps)
 
     def ended(self, status: str, outputs: Mapping[str, Any] | None) -> None:
         """cwltool is done with it; its outputs are where the user finds them."""
@@ -111,17 +130,22 @@ class Session:
                 else (Status.FAILED, f"cwltool's final status is {status}")
             )
             self._results = values.parameters(outputs or {})
-            found: list[File] = []
-            for port, value in (outputs or {}).items():
-                found += values.files(port, value, self._final_file)
-            places = self._places(outputs)
-            if len(places) == len(self._before_move) == len(found):
-                for file, (_, before), (_, after) in zip(
-                    found, self._before_move, places, strict=True
-                ):
-                    if before != after:
-                        file.origin = self._described(before).path
-            self._outputs = found
+            self._outputs = self._moved()
+
+    def _moved(self) -> list[File]:
+        """The run's files where they are now; cwltool changes its objects in their place."""
+        found: list[File] = []
+        primaries: dict[int, str] = {}
+        for port, value, before in self._before_move:
+            file = next(values.files(port, value, self._final_file))
+            file.secondary_of = primaries.get(id(value))
+            for other in value.get("secondaryFiles") or ():
+                primaries[id(other)] = file.path
+            origin = before if before.startswith("_:") else self._described(before).path
+            if origin != file.path:
+                file.origin = origin
+            found.append(file)
+        return found
 
     def raised(self, error: BaseException) -> None:
         """An exception ended it."""
@@ -133,7 +157,11 @@ class Session:
     def outputs_made(self, outputs: Mapping[str, Any] | None) -> None:
         """The run's outputs as its tasks left them; cwltool moves them next."""
         with self.guard("noting where outputs lie"):
-            self._before_move = self._places(outputs)
+            self._before_move = [
+                (port, file, values.place(file))
+                for port, value in (outputs or {}).items()
+                for file in values.file_objects(value)
+            ]
 
     def drain(self) -> None:
         """Wait for checksums of files that cwltool is about to move or delete."""
@@ -260,10 +288,24 @@ class Session:
         self._masked = len(self._secrets)
         hidden = False
         with self._recorder.guard("hiding secrets"):
-            self._recorder.mask([*self._secrets.values(), *self._secrets])
+            self._recorder.mask([*self._secrets.values(), *self._secrets, *self._given])
             hidden = True
         if not hidden:
             self._recorder.close()
+
+    def _credentials(self, process: Process, steps: list[StepDeclared]) -> list[str]:
+        """Defaults and variables that look like credentials by their names: what is masked
+        under a name is to be nowhere."""
+        assert self._recorder is not None
+        inputs, _ = plan.workflow_ports(process)
+        given = [(p.name, p.default) for p in inputs or ()]
+        given += [(p.name, p.default) for step in steps for p in step.inputs or ()]
+        given += plan.variables(process)
+        return [
+            value
+            for name, value in given
+            if isinstance(value, str) and self._recorder.looks_secret(name, value)
+        ]
 
     def _run_started(
         self, process: Process, order: Mapping[str, Any], directory: str, executor: str
@@ -327,14 +369,6 @@ class Session:
         assert self._recorder is not None
         return self._recorder.checksum(where)
 
-    @staticmethod
-    def _places(outputs: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-        return [
-            (port, values.place(file))
-            for port, value in (outputs or {}).items()
-            for file in values.file_objects(value)
-        ]
-
     def _document(self, recorder: Recorder) -> None:
         folder = recorder.folder
         told = f"recorded run {folder.run_id}"
@@ -372,8 +406,8 @@ def _documents(process: Process) -> list[str]:
     """Paths of all documents that were loaded for it, the main one first."""
     found = dict.fromkeys(filter(None, [_document_of(process)]))
     for step in plan.steps(process):
-        if step.source and step.source.startswith("/"):
-            found[step.source] = None
+        if step.source and "://" not in step.source:
+            found[str(Path(step.source).absolute())] = None
     return list(found)
 
 

@@ -65,6 +65,8 @@ class Step:
         self._owners = owners
         #: The elements that are to run.
         self._known: set[Index] = set()
+        #: Of a nested scatter that is done, its elements by the first number.
+        self._rows: dict[int, list[Index]] = {}
         self._scattered: Any = None
         self._lengths: list[int] | None = None
 
@@ -114,6 +116,9 @@ class Step:
             if every is not None and not every:
                 self._skip_all("scatter over an empty array")
             self._skip([i for i in every or () if i not in self._known])
+            if self._depth() > 1:
+                for place in every or ():
+                    self._rows.setdefault(place[0], []).append(place)
         self._scattered = None
         self._known.clear()
 
@@ -188,13 +193,12 @@ class Step:
     def _depends_on(self, index: Index | None, iteration: int | None) -> list[str]:
         found: dict[str, None] = {}
         for port in self._tool["inputs"]:
-            sources = aslist(port.get("source") or [])
-            for source in sources:
+            for source, element in self._taken(port, index):
                 before = self._scope.steps.get(self._owners.get(source, ""))
                 if before is not None:
-                    found |= dict.fromkeys(before.tasks(self._taken(port, list(sources), index)))
+                    found |= dict.fromkeys(before.tasks(element))
                 elif source in self._owners:
-                    # Of a step that comes later in the document.
+                    # Not known yet: the plan of a step that comes before it in the document.
                     name = shortname(self._owners[source])
                     found[task_id(plan.joined(self._scope.path, name))] = None
         if iteration:
@@ -207,15 +211,35 @@ class Step:
             return [self.id]
         if self._depth() == 1:
             return [task_id(self._path((element,)))]
-        return [self.id]
+        if not self._rows:
+            return [self.id]
+        return [task_id(self._path(place)) for place in self._rows.get(element, ())]
 
-    def _taken(
-        self, port: Mapping[str, Any], sources: list[str], index: Index | None
-    ) -> int | None:
-        """Which element of the array at a port the element at ``index`` takes; None: all."""
-        if index is None or port["id"] not in self.scatter or len(sources) != 1:
-            return None
-        if port.get("linkMerge") or port.get("pickValue"):
+    def _taken(self, port: Mapping[str, Any], index: Index | None) -> list[tuple[str, int | None]]:
+        """The sources of what a port gets at ``index``, and which element of each; None: all."""
+        sources = [str(source) for source in aslist(port.get("source") or [])]
+        every: list[tuple[str, int | None]] = [(source, None) for source in sources]
+        place = None if port.get("pickValue") else self._place(port, index)
+        merge = port.get("linkMerge") or ("merge_nested" if len(sources) > 1 else None)
+        if place is None:
+            return every
+        if merge is None:
+            return [(source, place) for source in sources]
+        if merge == "merge_nested":
+            return every[place : place + 1]
+        for source in sources:
+            length = self._length(source)
+            if length is None:
+                return every
+            if place < length:
+                single = not isinstance(self._value(source), list)
+                return [(source, None if single else place)]
+            place -= length
+        return every
+
+    def _place(self, port: Mapping[str, Any], index: Index | None) -> int | None:
+        """Which element of the array at a port the element at ``index`` takes."""
+        if index is None or port["id"] not in self.scatter:
             return None
         position = self.scatter.index(port["id"])
         if self._tool.get("scatterMethod") == "nested_crossproduct":
@@ -237,9 +261,20 @@ class Step:
             found = []
             for name in self.scatter:
                 sources = aslist(ports[name].get("source") or [])
-                state = self._job.state.get(sources[0]) if len(sources) == 1 else None
-                if state is None or not isinstance(state.value, list) or not state.value:
+                length = self._length(str(sources[0])) if len(sources) == 1 else None
+                if not length or ports[name].get("linkMerge"):
                     return None
-                found.append(len(state.value))
+                found.append(length)
             self._lengths = found
         return self._lengths
+
+    def _length(self, source: str) -> int | None:
+        """How many elements a source gives to an array; None where it is not known."""
+        if self._job.state.get(source) is None:
+            return None
+        value = self._value(source)
+        return len(value) if isinstance(value, list) else 1
+
+    def _value(self, source: str) -> Any:
+        state = self._job.state.get(source)
+        return state.value if state is not None else None

@@ -49,8 +49,8 @@ def place(value: Mapping[str, Any]) -> str:
     location = str(value.get("location") or value.get("path") or "_:")
     if location.startswith("file://"):
         return str(uri_file_path(location))
-    if location.startswith("_:"):
-        return f"{location}/{value.get('basename') or ''}"
+    if location == "_:":
+        return f"_:{value.get('basename') or ''}"
     return location
 
 
@@ -75,35 +75,40 @@ def _file(
     found.role = port
     found.secondary_of = primary
     checksum = value.get("checksum")
-    if isinstance(checksum, str) and checksum.startswith("sha1$"):
+    # What was changed in its place may have the checksum of before still.
+    stale = found.size is not None and value.get("size", found.size) != found.size
+    if isinstance(checksum, str) and checksum.startswith("sha1$") and not stale:
         found.sha1 = checksum[5:]
     if isinstance(value.get("format"), str):
         found.format = text(value["format"])
     if found.size is None and isinstance(value.get("size"), int) and value["class"] == "File":
         found.size = value["size"]
-    yield found
-    for item in value.get("secondaryFiles") or ():
-        if is_file(item):
-            yield from _file(port, item, describe, found.path)
+    inside: list[File] = []
     if _is_literal_directory(value):
-        for item in value.get("listing") or ():
-            if is_file(item):
-                yield from _file(port, item, describe, None)
+        for item in filter(is_file, value.get("listing") or ()):
+            entry = list(_file(port, item, describe, None))
+            found.listing = [*(found.listing or ()), entry[0].path]
+            inside += entry
+    yield found
+    for item in filter(is_file, value.get("secondaryFiles") or ()):
+        yield from _file(port, item, describe, found.path)
+    yield from inside
 
 
 def _literal(where: str, value: Mapping[str, Any]) -> File:
+    name = text(str(value.get("basename") or "")) or None
     if value["class"] == "Directory":
-        return File(path=where, type=FileType.DIRECTORY)
+        return File(path=where, type=FileType.DIRECTORY, name=name)
     contents = str(value.get("contents") or "").encode("utf-8", "surrogateescape")
     digest = hashlib.sha256(contents).hexdigest()
-    return File(path=where, type=FileType.LITERAL, size=len(contents), sha256=digest)
+    return File(path=where, type=FileType.LITERAL, size=len(contents), sha256=digest, name=name)
 
 
 def parameters(values: Mapping[str, Any]) -> dict[str, Any]:
     """Of values by port those that are not files alone; a file in a record is its place."""
     found = {}
     for port, value in values.items():
-        if value is None or is_only_files(value):
+        if is_only_files(value):
             continue
         found[port] = plain(_without_files(value))
     return found
