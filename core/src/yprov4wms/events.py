@@ -77,7 +77,7 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     origin: where a task left it, if the engine has moved or copied it since.
     secondary_of: path of the file that it accompanies (CWL's ``secondaryFiles``).
     name: what it is called, where its path does not say so.
-    listing: of a directory that lies nowhere, but is put together, the paths of what is in it.
+    listing: of a directory that lies nowhere, but is put together: the paths of what is in it.
     """
 
     path: str

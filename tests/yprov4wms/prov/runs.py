@@ -189,6 +189,8 @@ def _files(draw: st.DrawFn, missing: bool = True) -> File:
             sha256=digest,
             members=[File(path=name, sha256=digest, **sizes) for name in sorted(members)] or None,
             member_count=draw(st.none() | st.integers(0, 9)),
+            name=draw(st.none() | _names),
+            listing=draw(st.none() | st.lists(_paths, max_size=2)),
         )
     target = "elsewhere" if kind == 2 else None
     note = "why not" if digest is None and kind == 3 else None

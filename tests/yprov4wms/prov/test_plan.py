@@ -120,3 +120,25 @@ def test_secondary_files_and_results_are_told() -> None:
     activity = document["activity"]["run:task_in.1"]
     assert activity["yprov4wms:output_n"] == {"$": "3", "type": "xsd:int"}
     assert activity["yprov4wms:output_none"] == "null"
+
+
+def test_a_directory_that_is_put_together_holds_what_was_there_before() -> None:
+    given = File(path="in", role="x", size=1, sha256="1" * 64)
+    made = File(path="_:1", type=FileType.LITERAL, size=2, name="new.txt")
+    together = File(
+        path="_:2", type=FileType.DIRECTORY, role="d", name="results", listing=["in", "_:1"]
+    )
+    told: list[e.Event] = [
+        *plan(),
+        e.TaskPlanned(task="t", step="sub"),
+        e.TaskStarted(task="t", attempt=1, inputs=[given]),
+        e.TaskEnded(task="t", attempt=1, status=Status.COMPLETED, outputs=[together, made]),
+        e.TaskPlanned(task="u", step="sub", depends_on=["t"]),
+        e.TaskStarted(task="u", attempt=1, inputs=[together, given, made]),
+    ]
+    document = document_of(folded(told))
+    directory = by_label(document, "results")
+    held = {entity for whole, entity in related(document, "hadMember") if whole == directory}
+    assert held == {by_label(document, "in"), by_label(document, "new.txt")}
+    assert document["entity"][directory]["yprov4wms:put_together"] is True
+    assert check(content_of(folded(told))) == []

@@ -85,9 +85,10 @@ def _file(
         found.size = value["size"]
     inside: list[File] = []
     if _is_literal_directory(value):
+        found.listing = []
         for item in filter(is_file, value.get("listing") or ()):
             entry = list(_file(port, item, describe, None))
-            found.listing = [*(found.listing or ()), entry[0].path]
+            found.listing.append(entry[0].path)
             inside += entry
     yield found
     for item in filter(is_file, value.get("secondaryFiles") or ()):

@@ -52,6 +52,7 @@ class Graph:
         self._planned: set[str] = set()
         self._collections: dict[str, str] = {}
         self._used_members: set[str] = set()
+        self._put_together: set[str] = set()
         self._handlers: dict[str, Callable[[str, str, dict[str, Any]], None]] = {
             "used": self._use,
             "wasGeneratedBy": self._generation,
@@ -76,6 +77,8 @@ class Graph:
                     self._task_plan(identifier, status)
             elif kind == Type.BUNDLE:
                 self._documents.add(identifier)
+            elif kind == Type.COLLECTION and record.get("yprov4wms:put_together"):
+                self._put_together.add(identifier)
 
     def _activity(self, identifier: str, record: dict[str, Any]) -> None:
         level, status = record.get("yprov4wfs:level"), record.get("yprov4wfs:status")
@@ -153,7 +156,9 @@ class Graph:
             self._never_ran.discard(generated)
 
     def _membership(self, collection: str, entity: str, record: dict[str, Any]) -> None:
-        self._collections.setdefault(entity, collection)
+        # What a directory is put together from may be older than it.
+        if collection not in self._put_together:
+            self._collections.setdefault(entity, collection)
 
     # -- connectivity -----------------------------------------------------------
 
