@@ -122,7 +122,7 @@ class Session:
                     found, self._before_move, places, strict=True
                 ):
                     if before != after:
-                        file.origin = self._described(before).path
+                        file.origin = self.described(before).path
             self._outputs = found
 
     def raised(self, error: BaseException) -> None:
@@ -340,7 +340,7 @@ class Session:
             return File(path=f"children/{digest}.cwl", size=size, sha256=digest)
         return None
 
-    def _described(self, where: str) -> File:
+    def described(self, where: str) -> File:
         assert self._recorder is not None
         return self._recorder.describe(where)
 
