@@ -9,6 +9,14 @@ from tests.documents import value
 from tests.toil.project import Toil
 
 TOOL = "class: CommandLineTool, inputs: {}, stdout: o.txt, outputs: {o: stdout}"
+OUTER = """
+cwlVersion: v1.2
+class: Workflow
+requirements: {SubworkflowFeatureRequirement: {}}
+inputs: {}
+outputs: {}
+steps: {sub: {run: wf.cwl, in: {}, out: []}}
+"""
 AFTER = "class: CommandLineTool, baseCommand: 'true', inputs: {x: Any}, outputs: {}"
 
 
@@ -51,11 +59,17 @@ def test_a_failed_run_is_told_and_its_restart_goes_on_with_the_record(tmp_path: 
     project = Toil(tmp_path)
     mended = tmp_path / "mended"
     project.write("wf.cwl", workflow(good="echo good", bad=f"echo bad; test -e {mended}"))
-    arguments = ("--retryCount", "0", "--jobStore", str(tmp_path / "jobs"), "wf.cwl")
+    project.write("outer.cwl", OUTER)
+    arguments = ("--retryCount", "0", "--jobStore", str(tmp_path / "jobs"), "outer.cwl")
     assert project.run(*arguments).returncode == 1
     document = project.document()
-    assert statuses(document) == {"good": "completed", "bad": "failed", "after": "upstream-failed"}
-    failed = document.section("activity")[task(document, "bad")]
+    assert statuses(document) == {
+        "sub": "failed",
+        "sub/good": "completed",
+        "sub/bad": "failed",
+        "sub/after": "upstream-failed",
+    }
+    failed = document.section("activity")[task(document, "sub/bad")]
     assert value(failed["yprov4wms:exit_code"]) == 1
     assert document.run["yprov4wfs:status"] == "failed"
 
@@ -65,6 +79,7 @@ def test_a_failed_run_is_told_and_its_restart_goes_on_with_the_record(tmp_path: 
     assert len(project.runs()) == 1
     document = project.document()
     assert document.run["yprov4wfs:status"] == "completed"
-    assert [a["yprov4wfs:status"] for a in document.attempts("bad")] == ["failed", "completed"]
-    (after,) = document.attempts("after")
-    assert (after["yprov4wfs:status"], value(after["yprov4wms:attempt"])) == ("completed", 1)
+    assert [a["yprov4wfs:status"] for a in document.attempts("sub/bad")] == ["failed", "completed"]
+    for step in ("sub", "sub/after"):
+        (only,) = document.attempts(step)
+        assert (only["yprov4wfs:status"], value(only["yprov4wms:attempt"])) == ("completed", 1)

@@ -192,12 +192,15 @@ class LeaderSession(_ToilSession):
 
 
 class ToilNode(Node):
-    """One attempt of a task, in the process that runs it; or a workflow whose steps that plans."""
+    """One attempt of a task, in the process that runs it; or a workflow."""
 
-    def __init__(self, session: _ToilSession, path: str, step: str, number: int = 1) -> None:
-        """number: of the attempt, since the run was restarted."""
+    def __init__(
+        self, session: _ToilSession, path: str, step: str, number: int | None = None
+    ) -> None:
+        """number: of the attempt, since the run was restarted; a workflow goes on with its one."""
         super().__init__(session, path, step, None)
-        self.attempt = number + session.shared.tried.get(self.id or "", 0)
+        if number is not None:
+            self.attempt = number + session.shared.tried.get(self.id or "", 0)
         #: Where its process left its outputs, in their order, and then by their URIs.
         self._left: list[str] = []
         self._origins: dict[str, str] = {}
