@@ -172,6 +172,8 @@ class LeaderSession(_ToilSession):
         """End the attempts that nothing was heard of any more; count workers' failures."""
         recorder = self._recorder
         assert recorder is not None
+        if not recorder.recording:
+            return 0
         with recorder.guard("reading what workers have told"):
             run = replay(recorder.folder)
             assert isinstance(run, Run)
