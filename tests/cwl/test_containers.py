@@ -224,7 +224,7 @@ def test_costs_are_those_of_the_container_and_not_of_the_client(runs: Runs) -> N
     assert "yprov4wms:cpu_time" not in failed  # exact it cannot be
     assert value(failed["yprov4wms:cpu_time_low"]) > 0.1
     assert failed["yprov4wms:cpu_time_scope"] == "container"
-    assert 0 < value(failed["yprov4wms:memory_peak"]) < 10_000_000  # the client's: 40 MB
+    assert 0 < value(failed["yprov4wms:memory_peak"]) < 30_000_000  # the client's: 40 MB
 
 
 def test_what_watches_a_container_is_no_process_of_the_task(runs: Runs) -> None:

@@ -135,6 +135,17 @@ def test_a_file_in_the_tasks_directories_is_shared_too() -> None:
     assert (by_label(found, "out"), entity) in related(found, "hadMember")
 
 
+def test_a_file_that_the_engine_took_away_is_known_by_where_it_was_left() -> None:
+    taken = file("store:1", "2", origin="/scratch/m.pt")
+    folder = File(path="store:2", type=FileType.DIRECTORY, members=[file("n.pt", "3")])
+    folder.origin = "/scratch/out"
+    wrote = [file("/scratch/m.pt", "2"), file("/scratch/out/n.pt", "3")]
+    found = nested(ml_run(CHILD, [], wrote), outputs=[taken, folder])
+    for label in ("store:1", "store:2/n.pt"):
+        first, second = sorted(makers(found, by_label(found, label)))
+        assert (first.partition(":")[0], second) == ("ml1", TRAIN)
+
+
 @pytest.mark.parametrize(
     ("directory", "path", "recorded"),
     [

@@ -279,8 +279,12 @@ class WorkflowDocument:
             inner: set[str] = set()
             if children:
                 agent = PERSON if self._run.start.person else ENGINE
+                # By the places where its processes left them.
                 makes = {
-                    path: (self._files.made(identifier, path), inner_file)
+                    (file.origin or file.path) + path[len(file.path) :]: (
+                        self._files.made(identifier, path),
+                        inner_file,
+                    )
                     for file in outputs or ()
                     if file.type is not FileType.MISSING and file.path not in (attempt.inner or ())
                     for path, inner_file in self._files.parts(file)

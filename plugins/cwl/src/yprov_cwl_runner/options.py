@@ -1,9 +1,9 @@
-"""The runner's own options, which are taken out before cwltool sees the command line."""
+"""The runners' own options, which are taken out before the engine sees the command line."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections import deque
 
 from yprov4wms import settings
 
@@ -23,23 +23,24 @@ def split(
     """The runner's own settings, and the command line without their options.
 
     They stand before the workflow: what follows it are the workflow's own inputs, which may
-    have any name. parser: cwltool's, to tell where the workflow stands. Raises UsageError.
+    have any name. parser: the engine's, to tell where the workflow stands. Raises UsageError.
     """
     own: dict[str, object] = {}
     rest: list[str] = []
-    left = iter(arguments)
-    for argument in left:
+    left = deque(arguments)
+    while left:
+        argument = left.popleft()
         if argument.startswith(PREFIX):
             _take(argument, left, own)
             continue
         rest.append(argument)
         if not argument.startswith("-") or argument in ("-", "--"):
             break
-        rest += [value for _, value in zip(range(_values(argument, parser)), left, strict=False)]
+        rest += [left.popleft() for _ in range(_values(argument, left, parser))]
     return own, [*rest, *left]
 
 
-def _take(argument: str, left: Iterator[str], own: dict[str, object]) -> None:
+def _take(argument: str, left: deque[str], own: dict[str, object]) -> None:
     option, given, value = argument.partition("=")
     name = option.removeprefix(PREFIX).replace("-", "_")
     if name not in NAMES:
@@ -49,33 +50,38 @@ def _take(argument: str, left: Iterator[str], own: dict[str, object]) -> None:
         own[name] = value if given else "yes"
         return
     if not given:
-        value = next(left, "")
+        value = left.popleft() if left else ""
         if not value:
             raise UsageError(f"{option} needs a value")
     own[name] = value
 
 
-def _values(argument: str, parser: argparse.ArgumentParser) -> int:
-    """How many of the next arguments are an option's values."""
+def _values(argument: str, left: deque[str], parser: argparse.ArgumentParser) -> int:
+    """How many of the arguments that are left are an option's values."""
     name, given, _ = argument.partition("=")
     if given:
         return 0
     actions = parser._option_string_actions
     found = [actions[name]] if name in actions else []
-    if not found and name.startswith("--"):
+    if not found and name.startswith("--") and parser.allow_abbrev:
         # As argparse does: an option may be cut short.
         found = list({id(a): a for key, a in actions.items() if key.startswith(name)}.values())
     if len(found) != 1:
         return 0
     wanted = found[0].nargs
-    return 1 if wanted is None else wanted if isinstance(wanted, int) else 0
+    if wanted in ("?", "*", "+"):
+        plain = [not value.startswith("-") for value in left] + [False]
+        free = plain.index(False)
+        return min(free, 1) if wanted == "?" else free
+    most = 1 if wanted is None else wanted if isinstance(wanted, int) else 0
+    return min(most, len(left))
 
 
-def help_text() -> str:
+def help_text(command: str = "yprov-cwl-runner", engine: str = "cwltool") -> str:
     lines = [
-        "usage: yprov-cwl-runner [--yprov-... VALUE] [any option of cwltool] WORKFLOW [JOB]",
+        f"usage: {command} [--yprov-... VALUE] [any option of {engine}] WORKFLOW [JOB]",
         "",
-        "Runs cwltool, and leaves the run's provenance in a store. Options of its own, which",
+        f"Runs {engine}, and leaves the run's provenance in a store. Options of its own, which",
         "stand before the workflow; each can be given by its environment variable, too:",
         "",
     ]
@@ -83,5 +89,5 @@ def help_text() -> str:
         flag = PREFIX + option.name.replace("_", "-") if option.name in NAMES else "(variable)"
         lines.append(f"  {flag:<26}{option.env}")
         lines.append(f"  {'':<26}{option.help}")
-    lines += ["", "All other options are cwltool's: yprov-cwl-runner --help"]
+    lines += ["", f"All other options are {engine}'s: {command} --help"]
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from cwltool.errors import WorkflowException
 from cwltool.loghandler import _logger
 from cwltool.main import print_pack
 from cwltool.process import Process
+from cwltool.secrets import SecretStore
 
 from yprov4wms import __version__, environment, events
 from yprov4wms.events import Figure, File, Software, Status, StepDeclared
@@ -55,6 +56,8 @@ class Session:
     """Records one run. It is opened when cwltool begins to execute, not before: what only
     prints or validates leaves nothing behind."""
 
+    engine = "cwltool"
+
     def __init__(self, settings: Settings, arguments: list[str]) -> None:
         self.live: dict[str, Node] = {}
         self.host = platform.node()
@@ -73,7 +76,10 @@ class Session:
         self._given: list[str] = []
         self._made: set[str] = set()
         self._images: dict[tuple[str, str], Software] = {}
-        self._outcome: tuple[Status, str | None] = (Status.FAILED, "cwltool did not execute it")
+        self._outcome: tuple[Status, str | None] = (
+            Status.FAILED,
+            f"{self.engine} did not execute it",
+        )
         self._before_move: list[tuple[str, Mapping[str, Any], str]] = []
         self._outputs: list[File] = []
         self._results: dict[str, Any] = {}
@@ -94,13 +100,9 @@ class Session:
         if self._recorder is not None:
             return
         directory = str(Path.cwd())
-        store = context.secret_store
-        self._secrets = store.secrets if store is not None else {}
-        recorder = self._recorder = Recorder(self._settings, directory, tell)
-        self._hide()
+        recorder = self._open(directory, None, context.secret_store)
         if self._settings.strict and not recorder.recording:
             raise WorkflowException("yprov: the store cannot be written (strict)")
-        _logger.addHandler(self._errors)
         # What cwltool has loaded by now stays to the end: the collector need not walk it again
         # and again, which is most of what our events would cost.
         gc.freeze()
@@ -127,7 +129,7 @@ class Session:
             self._outcome = (
                 (Status.COMPLETED, None)
                 if status == "success"
-                else (Status.FAILED, f"cwltool's final status is {status}")
+                else (Status.FAILED, f"{self.engine}'s final status is {status}")
             )
             self._results = values.parameters(outputs or {})
             self._outputs = self._moved()
@@ -141,7 +143,7 @@ class Session:
             file.secondary_of = primaries.get(id(value))
             for other in value.get("secondaryFiles") or ():
                 primaries[id(other)] = file.path
-            origin = before if before.startswith("_:") else self._described(before).path
+            origin = before if before.startswith("_:") else self.described(before).path
             if origin != file.path:
                 file.origin = origin
             found.append(file)
@@ -177,6 +179,7 @@ class Session:
         left = Status.CANCELLED if status is Status.CANCELLED else Status.FAILED
         for node in list(self.live.values())[::-1]:
             node.lost(left, error)
+        elsewhere = self._elsewhere()
         with recorder.guard("closing the record"):
             recorder.emit(
                 events.RunEnded(
@@ -187,10 +190,11 @@ class Session:
                 )
             )
         recorder.drain()
+        self.failures = recorder.failures + elsewhere
         if recorder.recording:
             self._document(recorder)
         recorder.close()
-        self.failures = recorder.failures
+        self.failures = max(self.failures, recorder.failures)
         _logger.removeHandler(self._errors)
 
     # -- what tasks need ---------------------------------------------------------
@@ -200,7 +204,7 @@ class Session:
         if self._recorder is None:
             return suppress(Exception)
         task = node.id if node is not None else None
-        return self._recorder.guard(where, task, 1 if task else None)
+        return self._recorder.guard(where, task, node.attempt if node and task else None)
 
     def emit(self, *batch: events.Event) -> None:
         if self._recorder is not None:
@@ -248,18 +252,19 @@ class Session:
         self._made.add(where)
         return self._recorder.identified(where, None, task, 1)
 
-    def variables(self, task: str, inside: str | None) -> dict[str, str]:
+    def variables(self, node: Node, inside: str | None) -> dict[str, str]:
         """What a step's process is told.
 
         inside: where a process that does not see the store may leave its part.
         """
         if self._recorder is None or not self._recorder.recording:
             return {}
+        assert node.id is not None
         location = self._recorder.folder.location
         found = {
             "YPROV_RUN_ID": self._recorder.run_id,
-            "YPROV_TASK_ID": task,
-            "YPROV_ATTEMPT": "1",
+            "YPROV_TASK_ID": node.id,
+            "YPROV_ATTEMPT": str(node.attempt),
             "YPROV_STORE": inside or location[: location.rindex("/")],
         }
         return found | self._settings.for_processes()
@@ -269,15 +274,30 @@ class Session:
         recorder = self._recorder
         assert recorder is not None
         assert node.id is not None
+        if node.collected:
+            return
+        node.collected = True
         if node.spool is not None:
-            with recorder.guard("taking in child runs", node.id, 1):
+            with recorder.guard("taking in child runs", node.id, node.attempt):
                 recorder.folder.take_in(node.spool)
-        recorder.collect_children(node.id, 1)
+        recorder.collect_children(node.id, node.attempt)
 
     def last_error(self) -> str | None:
         return self._errors.take()
 
     # -- inside -----------------------------------------------------------------
+
+    def _open(self, directory: str, run_id: str | None, secrets: SecretStore | None) -> Recorder:
+        """Begin to record; with an id, as one more writer of a run that there is."""
+        self._recorder = Recorder(self._settings, directory, tell, run_id=run_id)
+        self._secrets = secrets.secrets if secrets is not None else {}
+        self._hide()
+        _logger.addHandler(self._errors)
+        return self._recorder
+
+    def _elsewhere(self) -> int:
+        """Settle what other processes left open; how many failures of ours they noted."""
+        return 0
 
     def _hide(self) -> None:
         """Have secrets masked, and what stands for them in cwltool's own values.
@@ -322,7 +342,9 @@ class Session:
         command = [("***" if part in secret else text(part)) for part in self._arguments]
         intensity = settings.carbon_intensity
         return events.RunStarted(
-            engine=Software(name="cwltool", kind="engine", version=environment.version("cwltool")),
+            engine=Software(
+                name=self.engine, kind="engine", version=environment.version(self.engine)
+            ),
             workflow=text(Path(main).name) if main else plan.process_name(process),
             directory=directory,
             command=command,
@@ -360,7 +382,7 @@ class Session:
             return File(path=f"children/{digest}.cwl", size=size, sha256=digest)
         return None
 
-    def _described(self, where: str) -> File:
+    def described(self, where: str) -> File:
         assert self._recorder is not None
         return self._recorder.describe(where)
 
@@ -377,7 +399,8 @@ class Session:
                 from yprov4wms.export.document import export
 
                 export(folder, nest=self._settings.nest)
-                kind = "incomplete provenance" if recorder.failures else "provenance"
+                failed = self.failures or recorder.failures
+                kind = "incomplete provenance" if failed else "provenance"
                 told = f"{kind} is in {folder.document}"
         store = folder.location.rpartition("/")[0]
         show = "yprov4wms show"

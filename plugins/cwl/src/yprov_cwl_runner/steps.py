@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cwltool.process import shortname
 from cwltool.utils import aslist
-from cwltool.workflow_job import WorkflowJob, WorkflowJobStep
+from cwltool.workflow_job import WorkflowJob
 
 from yprov4wms import events
 from yprov4wms.events import Status
@@ -50,7 +50,7 @@ class Step:
     """A step of a workflow that is running: which tasks it has, as they become known."""
 
     def __init__(
-        self, scope: Node, job_step: WorkflowJobStep, job: WorkflowJob, owners: dict[str, str]
+        self, scope: Node, job_step: Any, job: WorkflowJob | None, owners: dict[str, str]
     ) -> None:
         name = shortname(job_step.id)
         self.path = plan.joined(scope.path, name)
@@ -93,30 +93,30 @@ class Step:
 
         def job(order: Any, callback: Any, context: Any) -> Any:
             with self._scope.session.guard("recording the plan of a task", self._scope):
-                self._element(callback)
+                self._made(callback)
             return made(order, callback, context)
 
-        self._job_step.job = job  # type: ignore[method-assign, assignment]
+        self._job_step.job = job
 
     def path_for(self, callback: object) -> str:
         """The path of the task that a call of the step's `job` with this callback is for."""
         index, iteration = element_index(callback)
-        return self._path(index if iteration is None else (iteration,))
+        return self.path_of(index if iteration is None else (iteration,))
 
     def gathered(self, out: Mapping[str, Any], status: str) -> None:
         """All of it is done; elements that were never made were skipped."""
         if not self.many:
             if status == "skipped":
-                self._skip_all(self._when())
+                self.skip_all(self.when())
         elif self.loops:
             if not self._known:
-                self._skip_all(self._when())
+                self.skip_all(self.when())
         else:
             every = self._elements(out)
             if every is not None and not every:
-                self._skip_all("scatter over an empty array")
+                self.skip_all("scatter over an empty array")
             self._skip([i for i in every or () if i not in self._known])
-            if self._depth() > 1:
+            if self.depth() > 1:
                 for place in every or ():
                     self._rows.setdefault(place[0], []).append(place)
         self._scattered = None
@@ -125,23 +125,23 @@ class Step:
     def left(self) -> None:
         """The workflow ended before all of it was done: tell of elements that were skipped."""
         scattered = self._scattered
-        if scattered is not None and self._depth() == 1:
+        if scattered is not None and self.depth() == 1:
             done = getattr(scattered, "_completed", ())
             self._skip([(i,) for i in sorted(done) if (i,) not in self._known])
 
-    def _element(self, callback: object) -> None:
+    def _made(self, callback: object) -> None:
         index, iteration = element_index(callback)
         place = index if iteration is None else (iteration,)
         if place is None:
             return
         self._known.add(place)
         self._scattered = getattr(getattr(callback, "func", None), "__self__", None)
-        self._scope.session.emit(self._planned(place, index, iteration))
+        self._scope.session.emit(self.element(place, index, iteration))
 
-    def _planned(
+    def element(
         self, place: Index, index: Index | None, iteration: int | None
     ) -> events.TaskPlanned:
-        path = self._path(place)
+        path = self.path_of(place)
         attributes: dict[str, Any]
         if iteration is not None:
             attributes = {"loop_iteration": iteration}
@@ -156,34 +156,34 @@ class Step:
             attributes=attributes,
         )
 
-    def _skip_all(self, reason: str) -> None:
+    def skip_all(self, reason: str) -> None:
         not_run = events.TaskNotRun(task=self.id, status=Status.SKIPPED, reason=reason)
         self._scope.session.emit(not_run)
 
     def _skip(self, elements: list[Index]) -> None:
         for place in elements:
-            planned = self._planned(place, place, None)
+            planned = self.element(place, place, None)
             not_run = events.TaskNotRun(
-                task=planned.task, status=Status.SKIPPED, reason=self._when()
+                task=planned.task, status=Status.SKIPPED, reason=self.when()
             )
             self._scope.session.emit(planned, not_run)
 
-    def _when(self) -> str:
+    def when(self) -> str:
         return f"when: {self._tool.get('when')}"
 
-    def _depth(self) -> int:
+    def depth(self) -> int:
         """How many numbers it takes to tell an element."""
         nested = self._tool.get("scatterMethod") == "nested_crossproduct"
         return len(self.scatter) if nested else 1
 
-    def _path(self, place: Index | None) -> str:
+    def path_of(self, place: Index | None) -> str:
         return self.path if place is None else f"{self.path}[{','.join(map(str, place))}]"
 
     def _elements(self, out: Mapping[str, Any]) -> list[Index] | None:
         """Every element, skipped ones too, by the arrays that they were gathered in."""
         for value in out.values():
             found: list[tuple[Index, Any]] = [((), value)]
-            for _ in range(self._depth()):
+            for _ in range(self.depth()):
                 found = [((*at, i), item) for at, items in found for i, item in enumerate(items)]
             return [at for at, _ in found]
         return None
@@ -202,18 +202,18 @@ class Step:
                     name = shortname(self._owners[source])
                     found[task_id(plan.joined(self._scope.path, name))] = None
         if iteration:
-            found[task_id(self._path((iteration - 1,)))] = None
+            found[task_id(self.path_of((iteration - 1,)))] = None
         return list(found)
 
     def tasks(self, element: int | None) -> list[str]:
         """Its tasks; of a scatter those alone whose output this element of its output is."""
         if not self.scatter or element is None:
             return [self.id]
-        if self._depth() == 1:
-            return [task_id(self._path((element,)))]
+        if self.depth() == 1:
+            return [task_id(self.path_of((element,)))]
         if not self._rows:
             return [self.id]
-        return [task_id(self._path(place)) for place in self._rows.get(element, ())]
+        return [task_id(self.path_of(place)) for place in self._rows.get(element, ())]
 
     def _taken(self, port: Mapping[str, Any], index: Index | None) -> list[tuple[str, int | None]]:
         """The sources of what a port gets at ``index``, and which element of each; None: all."""
@@ -256,7 +256,7 @@ class Step:
 
     def _array_lengths(self) -> list[int] | None:
         """Of the arrays that are scattered over, in their order."""
-        if self._lengths is None:
+        if self._lengths is None and self._job is not None:
             ports = {port["id"]: port for port in self._tool["inputs"]}
             found = []
             for name in self.scatter:
@@ -270,11 +270,11 @@ class Step:
 
     def _length(self, source: str) -> int | None:
         """How many elements a source gives to an array; None where it is not known."""
-        if self._job.state.get(source) is None:
+        if self._job is None or self._job.state.get(source) is None:
             return None
         value = self._value(source)
         return len(value) if isinstance(value, list) else 1
 
     def _value(self, source: str) -> Any:
-        state = self._job.state.get(source)
+        state = self._job.state.get(source) if self._job is not None else None
         return state.value if state is not None else None

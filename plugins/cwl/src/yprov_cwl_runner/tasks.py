@@ -29,6 +29,8 @@ class Node:
 
     def __init__(self, session: Session, path: str, step: str, parent: Node | None) -> None:
         self.session = session
+        #: Its number, where the engine tries a task more than once.
+        self.attempt = 1
         self.path = path
         self.step = step
         self.parent = parent
@@ -44,6 +46,8 @@ class Node:
         self.spool: str | None = None
         #: It may change what it is given (InplaceUpdateRequirement).
         self.in_place = False
+        #: Whether its child runs were taken in.
+        self.collected = False
         #: Under docker or podman, who looks at its container's processes.
         self.container: ContainerWatch | None = None
         self.facts: dict[str, Any] = {}
@@ -114,7 +118,7 @@ class Node:
             session.emit(
                 events.TaskStarted(
                     task=self.id,
-                    attempt=1,
+                    attempt=self.attempt,
                     inputs=found or None,
                     command=shlex.join(map(str, command)) if command else None,
                     parameters=values.parameters(inputs) or None,
@@ -149,7 +153,7 @@ class Node:
         """An exception ended it."""
         told = text(str(error) or type(error).__name__)
         if isinstance(error, SystemExit):  # by cwltool's handler of SIGTERM, with its number
-            self._end(Status.CANCELLED, f"cwltool was stopped by signal {told}")
+            self._end(Status.CANCELLED, f"{self.session.engine} was stopped by signal {told}")
         elif isinstance(error, KeyboardInterrupt):
             self._end(Status.CANCELLED, told)
         else:
@@ -180,7 +184,7 @@ class Node:
             session.emit(
                 events.TaskEnded(
                     task=self.id,
-                    attempt=1,
+                    attempt=self.attempt,
                     status=status,
                     began=processes[0].started if processes else None,
                     finished=processes[-1].ended if processes else None,

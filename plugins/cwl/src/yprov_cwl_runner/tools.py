@@ -99,7 +99,7 @@ class RecordedStep(WorkflowStep):
             raise
 
 
-def _receiving(node: Node, callback: Any) -> Any:
+def receiving(node: Node, callback: Any) -> Any:
     """The callback of a tool's job: what the tool gave back is the node's first."""
 
     def received(out: Any, status: str) -> None:
@@ -130,16 +130,13 @@ class RecordedExpressionTool(ExpressionTool):
         if node is None:
             yield from super().job(job_order, output_callbacks, runtimeContext)
             return
-        for job in _guarded(
-            node, super().job(job_order, _receiving(node, output_callbacks), runtimeContext)
-        ):
-            _watch_run(job, node, functools.partial(_inputs, job, "builder"), False)
-            yield job
+        made = super().job(job_order, receiving(node, output_callbacks), runtimeContext)
+        yield from expression_jobs(node, made)
 
 
 class RecordedCommandLineTool(CommandLineTool):
     def make_job_runner(self, runtimeContext: RuntimeContext) -> type[JobBase]:
-        return _observed(super().make_job_runner(runtimeContext))
+        return observed(super().make_job_runner(runtimeContext))
 
     def job(
         self,
@@ -151,15 +148,29 @@ class RecordedCommandLineTool(CommandLineTool):
         if node is None:
             yield from super().job(job_order, output_callbacks, runtimeContext)
             return
-        for job in _guarded(
-            node, super().job(job_order, _receiving(node, output_callbacks), runtimeContext)
-        ):
-            if isinstance(job, CallbackJob):
-                _watch_run(job, node, functools.partial(_inputs, job, "cachebuilder"), True)
-            elif isinstance(job, _Observed):
-                with node.session.guard("preparing a task", node):
-                    job.observe(node, self, runtimeContext)
-            yield job
+        made = super().job(job_order, receiving(node, output_callbacks), runtimeContext)
+        yield from command_jobs(node, self, made, runtimeContext)
+
+
+def expression_jobs(node: Node, jobs: Iterator[ExpressionJob]) -> Iterator[ExpressionJob]:
+    """The jobs that an ExpressionTool makes, each to tell of its run as ``node``."""
+    for job in _guarded(node, jobs):
+        _watch_run(job, node, functools.partial(_inputs, job, "builder"), False)
+        yield job
+
+
+def command_jobs(
+    node: Node, tool: Process, jobs: Iterator[Any], context: RuntimeContext
+) -> Iterator[Any]:
+    """The jobs that a CommandLineTool makes, each to tell of its run as ``node``; of classes
+    that `observed` has made."""
+    for job in _guarded(node, jobs):
+        if isinstance(job, CallbackJob):
+            _watch_run(job, node, functools.partial(_inputs, job, "cachebuilder"), True)
+        elif isinstance(job, _Observed):
+            with node.session.guard("preparing a task", node):
+                job.observe(node, tool, context)
+        yield job
 
 
 def _inputs(job: Any, builder: str) -> Mapping[str, Any]:
@@ -211,8 +222,7 @@ class _Observed(JobBase):
             # A container sees its temporary folder, and not the store.
             inside = f"{self.environment['TMPDIR']}/yprov"
             node.spool = f"{self.tmpdir}/yprov"
-        assert node.id is not None
-        self.environment.update(node.session.variables(node.id, inside))
+        self.environment.update(node.session.variables(node, inside))
         collect: Any = self.collect_outputs
 
         def collected(outdir: str, code: int, *arguments: Any, **named: Any) -> Any:
@@ -314,7 +324,8 @@ def _monitored(node: Node, monitor: Any, client: Any) -> None:
 
 
 @functools.cache
-def _observed(job: type[JobBase]) -> type[JobBase]:
+def observed(job: type[JobBase]) -> type[JobBase]:
+    """The class that cwltool chose for a job, with us in front of it."""
     return type(job.__name__, (_Observed, job), {})
 
 

@@ -1,0 +1,1 @@
+"""toil-cwl-runner with provenance: the ``yprov-toil-cwl-runner`` command."""

@@ -1,0 +1,3 @@
+from yprov_toil_cwl_runner.command import main
+
+main()
