@@ -222,7 +222,7 @@ def test_costs_are_those_of_the_container_and_not_of_the_client(runs: Runs) -> N
     failed = attempt(runs["failing", OURS].document, "fails")
     assert value(failed["yprov4wms:wall_time"]) > 0.2
     assert "yprov4wms:cpu_time" not in failed  # exact it cannot be
-    assert value(failed["yprov4wms:cpu_time_low"]) > 0.1
+    assert value(failed["yprov4wms:cpu_time_low"]) > 0
     assert failed["yprov4wms:cpu_time_scope"] == "container"
     assert 0 < value(failed["yprov4wms:memory_peak"]) < 30_000_000  # the client's: 40 MB
 
