@@ -51,7 +51,7 @@ def test_a_failing_rule_is_told_with_exit_code_and_error(project: Project) -> No
     assert "exit status 3" in b["yprov4wms:error"]
     assert document.run["yprov4wfs:status"] == "failed"
     (plan,) = document.plans("c")
-    assert "b-" in plan["yprov4wms:reason"]
+    assert plan["yprov4wms:reason"] == "depends on b"
     (log,) = document.files("b.log")
     assert document.links("wasGeneratedBy", entity=log, activity=document.attempt_id("b"))
 
