@@ -40,7 +40,8 @@ class Status(StrEnum):
     NOT_STARTED = "not-started"
     #: Never started because something that it depends on failed.
     UPSTREAM_FAILED = "upstream-failed"
-    #: Never started because the engine decided so (branch, condition).
+    #: Never started because the engine decided so (branch, condition); of an attempt, it said
+    #: so of itself.
     SKIPPED = "skipped"
     #: Never started because its outputs were current.
     UP_TO_DATE = "up-to-date"
@@ -57,6 +58,8 @@ class FileType(StrEnum):
     MISSING = "missing"
     #: Text that the workflow itself holds; it lies nowhere.
     LITERAL = "literal"
+    #: Data that the engine knows by a name and a URI alone (Airflow's assets).
+    ASSET = "asset"
     #: A socket, a device.
     OTHER = "other"
 
@@ -78,6 +81,9 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     secondary_of: path of the file that it accompanies (CWL's ``secondaryFiles``).
     name: what it is called, where its path does not say so.
     listing: of a directory that lies nowhere, but is put together: the paths of what is in it.
+    published: other runs may name it by the task that left it (`origin_task`).
+    origin_task: of another run, the task that left it.
+    attributes: what else the engine knows of it.
     """
 
     path: str
@@ -96,6 +102,9 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     secondary_of: str | None = None
     name: str | None = None
     listing: list[str] | None = None
+    published: bool = False
+    origin_task: Parent | None = None
+    attributes: dict[str, Any] | None = None
 
 
 class Figure(msgspec.Struct, omit_defaults=True, gc=False):
@@ -194,6 +203,10 @@ class Event(msgspec.Struct, tag_field="kind", omit_defaults=True, kw_only=True, 
 class RunStarted(Event, tag="run-started", kw_only=True):
     """A workflow run began. ``engine`` is the system that executes it.
 
+    Several processes may tell of it: a later word adds what the earlier ones did not know.
+
+    began: when, where that is known apart from this event's own time. If it is later than the
+        end that was told of, the run was begun again.
     files: what it reads at its start; inputs that the workflow declares have their names as roles.
     packed: the whole workflow as one document, kept in the run's folder.
     imported: the run was recorded afterwards, from what the engine left behind; the times of
@@ -203,6 +216,7 @@ class RunStarted(Event, tag="run-started", kw_only=True):
     engine: Software
     workflow: str
     directory: str
+    began: str | None = None
     command: list[str] | None = None
     main_file: File | None = None
     files: list[File] | None = None
@@ -225,9 +239,13 @@ class RunStarted(Event, tag="run-started", kw_only=True):
 
 
 class RunEnded(Event, tag="run-ended", kw_only=True):
-    """outputs: files that the workflow declares as its own. results: its other outputs."""
+    """outputs: files that the workflow declares as its own. results: its other outputs.
+
+    finished: when, where that is known apart from this event's own time.
+    """
 
     status: Status
+    finished: str | None = None
     error: str | None = None
     outputs: list[File] | None = None
     results: dict[str, Any] | None = None
@@ -284,6 +302,7 @@ class TaskNotRun(Event, tag="task-not-run", kw_only=True):
     status: Status
     reason: str | None = None
     outputs: list[File] | None = None
+    attributes: dict[str, Any] | None = None
 
 
 # -- what happened ---------------------------------------------------------------
@@ -324,17 +343,37 @@ class TaskExecuting(Event, tag="task-executing", kw_only=True):
 
     attempt: as the engine's main process counts; the n-th retry inside that process has
         `INNER_RETRY` n times more.
-    command and what follows: where they are others than `TaskStarted` says.
+    command and what follows: where they are others than `TaskStarted` says, or where nobody
+        else tells of the start. Which versions its inputs are is decided by the times of all
+        attempts, and not by the order of events.
     """
 
     task: str
     attempt: int
     host: str | None = None
     pid: int | None = None
+    inputs: list[File] | None = None
     command: str | None = None
+    script: File | None = None
     parameters: dict[str, Any] | None = None
     threads: int | None = None
     resources: dict[str, Any] | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class TaskSuspended(Event, tag="task-suspended", kw_only=True):
+    """An attempt gave its process up until later (Airflow: deferred, up for reschedule).
+
+    Fields as in `TaskExecuted`; what follows is the same attempt in another process.
+    """
+
+    task: str
+    attempt: int
+    reason: str
+    began: str | None = None
+    processes: list[Process] | None = None
+    usage: dict[str, Figure] | None = None
+    host: str | None = None
 
 
 class TaskExecuted(Event, tag="task-executed", kw_only=True):
@@ -349,9 +388,23 @@ class TaskExecuted(Event, tag="task-executed", kw_only=True):
     exit_code: int | None = None
     signal: int | None = None
     error: str | None = None
+    outputs: list[File] | None = None
+    results: dict[str, Any] | None = None
     processes: list[Process] | None = None
     usage: dict[str, Figure] | None = None
     host: str | None = None
+
+
+class TaskNoted(Event, tag="task-noted", kw_only=True):
+    """What a process that neither runs nor plans an attempt learned of it.
+
+    error: counts where its end has none. attributes: those of several notes add up.
+    """
+
+    task: str
+    attempt: int
+    error: str | None = None
+    attributes: dict[str, Any] | None = None
 
 
 class TaskEnded(Event, tag="task-ended", kw_only=True):
@@ -494,7 +547,9 @@ AnyEvent: TypeAlias = (
     | TaskStarted
     | TaskSubmitted
     | TaskExecuting
+    | TaskSuspended
     | TaskExecuted
+    | TaskNoted
     | TaskEnded
     | FilesHashed
     | ChildAttached

@@ -24,12 +24,23 @@ SUFFIX = ".jsonl"
 UPLOAD_INTERVAL = 1.0
 
 
-def open_journal(events: str) -> Journal:
+#: What a writer does about a store that is not local: be sure at once that it can be had,
+#: leave that to the thread that uploads, or leave the upload to a sweep by another process.
+CONNECT, LATER, SPOOL = "connect", "later", "spool"
+
+
+def open_journal(events: str, remote: str = CONNECT) -> Journal:
     """A new journal file of this process in the folder or URL ``events``.
 
     Raises OSError where the store cannot be written.
     """
-    return RemoteJournal(events) if "://" in events else LocalJournal(Path(events))
+    if "://" not in events:
+        return LocalJournal(Path(events))
+    if remote == SPOOL:
+        spool = LocalJournal(spool_folder(events.rstrip("/")))
+        spool.claim()
+        return spool
+    return RemoteJournal(events, connect=remote == CONNECT)
 
 
 class Journal(Protocol):
@@ -91,9 +102,9 @@ class RemoteJournal:
     A batch is named by its offset in the spool, so that a batch sent twice is one object.
     """
 
-    def __init__(self, events: str) -> None:
+    def __init__(self, events: str, *, connect: bool = True) -> None:
         self._events = events.rstrip("/")
-        self._fs = filesystem(events)
+        self._fs = filesystem(events) if connect else None
         self._spool = LocalJournal(spool_folder(self._events))
         self._spool.claim()
         self.writer = self._spool.writer
@@ -115,6 +126,8 @@ class RemoteJournal:
     def flush(self) -> None:
         """Upload what is new; raises OSError where the store cannot be reached."""
         with self._upload_lock:
+            if self._fs is None:
+                self._fs = filesystem(self._events)
             self._sent = _upload(self._fs, self._events, self._spool.path, self._sent)
 
     def sync(self) -> None:

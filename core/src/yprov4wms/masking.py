@@ -225,7 +225,7 @@ _KEPT = words(
 _KEPT_AT_TOP = words("run task writer sha256")
 
 #: Fields of `events` that hold what users named.
-_FREE = words("attributes config parameters resources value wildcards")
+_FREE = words("attributes config parameters resources results value wildcards")
 
 #: Without one of these, lower-cased, a text holds nothing that the rules below know.
 _HINTS = words(

@@ -85,15 +85,18 @@ class Recorder:
         run_id: str | None = None,
         secret_names: Iterable[str] = (),
         ignore: Iterable[str] = (),
+        remote: str = journal.CONNECT,
     ) -> None:
         """secret_names: environment variables whose values are masked. ignore: names of
-        files in directories that are the engine's own marks, not members."""
+        files in directories that are the engine's own marks, not members. remote: what to do
+        about a store that is not local, as `journal.open_journal` has it."""
         self.settings = settings
         self.run_id = run_id or new_run_id()
         self.failures = 0
         self._warn = warn
         self._process = os.getpid()
         self._lock = threading.RLock()
+        self._remote = remote
         self._seq = 0
         self._time = ""
         #: Failures that could not be written when they happened.
@@ -107,7 +110,7 @@ class Recorder:
             store = Store(settings.store)
             cache = None if store.remote else f"{store.location}/{CHECKSUMS}"
             self.folder = store.run(self.run_id)
-            self._journal = journal.open_journal(self.folder.events)
+            self._journal = journal.open_journal(self.folder.events, remote)
         self._identity = Identity(
             directory, settings.hash, settings.hash_limit, cache_path=cache, ignore=ignore
         )
@@ -268,7 +271,7 @@ class Recorder:
         recording, self._journal = self.recording, None
         if recording:
             with self.guard("opening the store"):
-                self._journal = journal.open_journal(self.folder.events)
+                self._journal = journal.open_journal(self.folder.events, self._remote)
 
     def _hashed(self, file: File, task: str, attempt: int) -> None:
         self.emit(events.FilesHashed(task=task, attempt=attempt, files=[file]))

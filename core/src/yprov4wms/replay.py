@@ -32,6 +32,15 @@ class _Head(msgspec.Struct, gc=False):
 
 
 _RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.CACHED)
+#: How an attempt ends: a process that ran may say that it is to count as skipped.
+_ENDS = (*_RAN, Status.SKIPPED)
+
+#: Fields of a start of which any process may know more than the first that told of it.
+_FILLED = tuple(
+    name
+    for name in events.RunStarted.__struct_fields__
+    if name not in events.Event.__struct_fields__
+)
 
 _Line = tuple[str, str, int, bytes]
 _decode_head = msgspec.json.Decoder(_Head).decode
@@ -123,6 +132,7 @@ def _stream(lines: Iterable[bytes]) -> Run | None:
 
 def _finish(run: Run) -> None:
     _expand(run)
+    _find_sources(run)
     dropped = _drop_unbegun(run)
     for task in run.tasks.values():
         if len(task.attempts) > 1:
@@ -161,6 +171,32 @@ def _expand(run: Run) -> None:
             else:
                 every = (expanded.get(before, [before]) for before in task.depends_on)
                 task.depends_on = [before for several in every for before in several]
+
+
+def _find_sources(run: Run) -> None:
+    """Of inputs that processes told of: which attempt's output each was, by their times."""
+    if not run.left:
+        return
+    ends = {
+        path: sorted(
+            ((end.finished or end.time, attempt) for attempt in makers if (end := attempt.end)),
+            key=itemgetter(0),
+        )
+        for path, makers in run.left.items()
+    }
+    for attempt in run.attempts():
+        if attempt.executing_line is None or b'"inputs"' not in attempt.executing_line:
+            continue
+        start, end = attempt.start, attempt.end
+        began = (end.began if end else None) or (start.time if start else "")
+        attempt.sources = []
+        for file in (start.inputs if start else None) or ():
+            before = [
+                maker
+                for finished, maker in ends.get(file.path, ())
+                if maker is not attempt and finished <= began
+            ]
+            attempt.sources.append(before[-1] if before else None)
 
 
 def _drop_unbegun(run: Run) -> set[str]:
@@ -294,7 +330,36 @@ def _attempt(run: Run, task_id: str, number: int) -> Attempt:
             return attempt
     attempt = Attempt(task=task.id, number=number, key=number)
     task.attempts.append(attempt)
+    task.not_run_line = None
     return attempt
+
+
+def _run_started(run: Run, event: events.RunStarted, line: bytes) -> None:
+    """What a further process tells of the start, or of the run's being begun again."""
+    start = run.start
+    if (event.writer, event.seq) == (start.writer, start.seq):
+        return
+    if run.end and run.end.finished and event.began and event.began > run.end.finished:
+        run.end = None
+    for name in _FILLED:
+        if not getattr(start, name):
+            setattr(start, name, getattr(event, name))
+    for name in ("config", "attributes"):
+        mine, more = getattr(start, name), getattr(event, name)
+        if mine and more:
+            setattr(start, name, more | mine)
+    if event.main_file and start.main_file and event.main_file.path == start.main_file.path:
+        start.main_file.sha256 = start.main_file.sha256 or event.main_file.sha256
+    if start.files is not event.files:
+        known = {_same_file(file) for file in start.files or ()}
+        new = [file for file in event.files or () if _same_file(file) not in known]
+        start.files = [*(start.files or ()), *new] or None
+
+
+def _same_file(file: events.File) -> object:
+    origin = file.origin_task
+    task = (origin.run, origin.task) if origin else None
+    return file.path, file.sha256, file.role, task
 
 
 def _run_ended(run: Run, event: events.RunEnded, line: bytes) -> None:
@@ -341,14 +406,29 @@ def _executing(run: Run, event: events.TaskExecuting, line: bytes) -> None:
 
 
 def _executed(run: Run, event: events.TaskExecuted, line: bytes) -> None:
-    if event.status not in _RAN:
+    if event.status not in _ENDS:
         run.problems.append(f"task {event.task}: an attempt cannot end as {event.status}")
         return
-    _attempt(run, event.task, event.attempt).executed_line = line
+    attempt = _attempt(run, event.task, event.attempt)
+    attempt.executed_line = line
+    for file in event.outputs or ():
+        makers = run.left.setdefault(file.path, [])
+        if attempt not in makers:
+            makers.append(attempt)
+
+
+def _suspended(run: Run, event: events.TaskSuspended, line: bytes) -> None:
+    attempt = _attempt(run, event.task, event.attempt)
+    attempt.suspended = [*(attempt.suspended or ()), line]
+
+
+def _noted(run: Run, event: events.TaskNoted, line: bytes) -> None:
+    attempt = _attempt(run, event.task, event.attempt)
+    attempt.notes = [*(attempt.notes or ()), line]
 
 
 def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:
-    if event.status not in _RAN:
+    if event.status not in _ENDS:
         run.problems.append(f"task {event.task}: an attempt cannot end as {event.status}")
         return
     attempt = _attempt(run, event.task, event.attempt)
@@ -423,6 +503,7 @@ def _ignored(run: Run, event: events.Event, line: bytes) -> None:
 _Handler = Callable[[Run, Any, bytes], None]
 _HANDLERS: dict[type[events.Event], _Handler] = dict.fromkeys(events.AnyEvent.__args__, _ignored)
 _HANDLERS |= {
+    events.RunStarted: _run_started,
     events.RunEnded: _run_ended,
     events.StepDeclared: _step,
     events.TaskPlanned: _planned,
@@ -430,7 +511,9 @@ _HANDLERS |= {
     events.TaskStarted: _started,
     events.TaskSubmitted: _submitted,
     events.TaskExecuting: _executing,
+    events.TaskSuspended: _suspended,
     events.TaskExecuted: _executed,
+    events.TaskNoted: _noted,
     events.TaskEnded: _ended,
     events.FilesHashed: _hashed,
     events.ChildAttached: _child,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from yprov4wms import events
-from yprov4wms.events import WHOLE_GROUP, Status
+from yprov4wms.events import WHOLE_GROUP, Figure, Status
 
 _decoder = msgspec.json.Decoder(events.AnyEvent)
 _E = TypeVar("_E", bound=events.Event)
@@ -39,8 +39,41 @@ def is_time(text: str) -> bool:
     return text[5] != "W"  # of a week
 
 
-_TOLD_BY_PROCESS = ("host", "command", "parameters", "threads", "resources")
-_SEEN_BY_PROCESS = ("began", "finished", "exit_code", "signal", "processes", "usage", "host")
+_TOLD_BY_PROCESS = (
+    *("host", "inputs", "command", "script", "parameters", "threads", "resources", "attributes"),
+)
+_SEEN_BY_PROCESS = (
+    *("began", "finished", "exit_code", "signal", "outputs", "results", "processes", "usage"),
+    "host",
+)
+
+
+def _take(into: events.Event, known: events.Event, names: tuple[str, ...]) -> None:
+    for name in names:
+        found = getattr(known, name)
+        if found is not None:
+            setattr(into, name, found)
+
+
+def added(usages: list[dict[str, Figure] | None]) -> dict[str, Figure] | None:
+    """The use of processes that ran one after another: sums, but the larger of peaks.
+
+    A figure that one of them lacks, or that has no sum (a mean), says of how many it is known.
+    """
+    known = [usage for usage in usages if usage]
+    found: dict[str, Figure] = {}
+    for name in dict.fromkeys(name for usage in known for name in usage):
+        figures = [usage[name] for usage in known if name in usage]
+        total = msgspec.structs.replace(figures[0])
+        for field in ("value", "low", "high"):
+            values = [getattr(figure, field) for figure in figures]
+            there = [value for value in values if value is not None]
+            combine = max if name.endswith(("_peak", "_max", "_mean")) else sum
+            setattr(total, field, combine(there) if there else None)
+        if len(figures) < len(usages):
+            total.scope = f"{len(figures)} of {len(usages)} processes"
+        found[name] = total
+    return found or None
 
 
 def _typed(line: bytes | None, kind: type[_E]) -> _E | None:
@@ -66,6 +99,9 @@ class Attempt(msgspec.Struct, gc=False):
     executing_line: bytes | None = None
     executed_line: bytes | None = None
     external_id: str | None = None
+    #: Of processes that gave it up until later, in their order.
+    suspended: list[bytes] | None = None
+    notes: list[bytes] | None = None
     #: The times of its events are those of an import.
     imported: bool = False
     children: list[bytes] | None = None
@@ -79,13 +115,12 @@ class Attempt(msgspec.Struct, gc=False):
         """With what the process that executes it knows better than the engine."""
         start = _typed(self.started_line, events.TaskStarted)
         executing = _typed(self.executing_line, events.TaskExecuting)
-        if executing is not None and start is not None:
-            if self.ended_line is None:
-                start.time = executing.time
-            for name in _TOLD_BY_PROCESS:
-                found = getattr(executing, name)
-                if found is not None:
-                    setattr(start, name, found)
+        if executing is not None:
+            if start is None:
+                start = events.TaskStarted(task=self.task, attempt=self.number)
+            if self.ended_line is None or not start.time:
+                start.time = self._began() or executing.time
+            _take(start, executing, _TOLD_BY_PROCESS)
         if self.imported and start is not None:
             start.time = ""
         return start
@@ -96,26 +131,46 @@ class Attempt(msgspec.Struct, gc=False):
         end = _typed(self.ended_line, events.TaskEnded)
         if self.imported and end is not None:
             end.time = ""
-        if self.executed_line is None:
+        executed = _typed(self.executed_line, events.TaskExecuted)
+        if executed is None:
             if end is not None and end.began is None and self.executing_line is not None:
                 executing = _typed(self.executing_line, events.TaskExecuting)
-                end.began = executing.time if executing else None
-            return end
-        executed = _typed(self.executed_line, events.TaskExecuted)
-        assert executed is not None
-        if end is None:
-            end = events.TaskEnded(task=self.task, attempt=self.number, status=executed.status)
-            end.time, end.error = executed.time, executed.error
-        elif executed.status is Status.FAILED and executed.error is not None:
-            end.error = executed.error
-        end.status = self.status
-        if end.status not in (Status.FAILED, Status.CANCELLED):
-            end.error = None
-        for name in _SEEN_BY_PROCESS:
-            found = getattr(executed, name)
-            if found is not None:
-                setattr(end, name, found)
+                end.began = self._began() or (executing.time if executing else None)
+        else:
+            if end is None:
+                end = events.TaskEnded(task=self.task, attempt=self.number, status=executed.status)
+                end.time, end.error = executed.time, executed.error
+            elif executed.status is Status.FAILED and executed.error is not None:
+                end.error = executed.error
+            end.status = self.status
+            if end.status not in (Status.FAILED, Status.CANCELLED):
+                end.error = None
+            _take(end, executed, _SEEN_BY_PROCESS)
+        if end is not None and (self.suspended or self.notes):
+            self._add_parts(end)
         return end
+
+    def _began(self) -> str | None:
+        """When the first of several processes began."""
+        first = _typed(self.suspended[0], events.TaskSuspended) if self.suspended else None
+        return (first.began or first.time) if first else None
+
+    def _add_parts(self, end: events.TaskEnded) -> None:
+        """What earlier processes of the attempt used, and what others noted of it."""
+        parts = [_typed(line, events.TaskSuspended) for line in self.suspended or ()]
+        before = [part for part in parts if part is not None]
+        if before:
+            processes = [process for part in before for process in part.processes or ()]
+            end.processes = [*processes, *(end.processes or ())] or None
+            end.usage = added([*(part.usage for part in before), end.usage])
+            end.began = self._began() or end.began
+        for line in self.notes or ():
+            note = _typed(line, events.TaskNoted)
+            assert note is not None
+            if end.status in (Status.FAILED, Status.CANCELLED):
+                end.error = end.error or note.error
+            if note.attributes:
+                end.attributes = note.attributes | (end.attributes or {})
 
     def conclude(self) -> None:
         """Set the status, once all that is known of the attempt was taken in."""
@@ -154,6 +209,7 @@ class Task(msgspec.Struct, gc=False):
 
     @property
     def not_run(self) -> events.TaskNotRun | None:
+        """That it did not run; after attempts, that it did not run again."""
         return _typed(self.not_run_line, events.TaskNotRun)
 
     @property
@@ -196,6 +252,8 @@ class Run(msgspec.Struct):
     directories: dict[str, Attempt] = {}
     #: Tasks and numbers of the attempts that made directories, also such as were replaced.
     directory_makers: set[tuple[str, int]] = set()
+    #: By path, the attempts of which their own processes say that they left something there.
+    left: dict[str, list[Attempt]] = {}
     #: sha256 (or why there is none) by what the file was: (path, size, mtime in ns).
     checksums: dict[tuple[str, int | None, int | None], events.File] = {}
     problems: list[str] = []
@@ -203,6 +261,14 @@ class Run(msgspec.Struct):
     @property
     def status(self) -> Status:
         return self.end.status if self.end else Status.RUNNING
+
+    def times(self) -> tuple[str | None, str | None]:
+        """When it began and ended; None where that is not known."""
+        start, end = self.start, self.end
+        began, finished = start.began, end.finished if end else None
+        if start.imported:
+            return began, finished
+        return began or start.time or None, finished or (end.time if end else None)
 
     def attempts(self) -> Iterator[Attempt]:
         """All attempts, task by task in the order in which tasks became known."""
@@ -219,11 +285,11 @@ class Run(msgspec.Struct):
         waiting: dict[str, list[str]] = {}
         lost: list[str] = []
         for task in self.tasks.values():
-            if task.attempts:
-                status = task.attempts[-1].status
-            elif task.not_run_line is not None:
+            if task.not_run_line is not None:
                 not_run = task.not_run
                 status = not_run.status if not_run else Status.NOT_STARTED
+            elif task.attempts:
+                status = task.attempts[-1].status
             else:
                 status = Status.NOT_STARTED
                 for upstream in task.depends_on:

@@ -39,6 +39,23 @@ def new_run_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def _age(run_id: str, journals: Callable[[], list[str]]) -> tuple[int, str]:
+    """Orders runs by when they began: in ms since the epoch, and then by id.
+
+    A UUIDv7 says it itself; of another id its journals' names do, each with its writer's start.
+    """
+    digits = run_id.replace("-", "")
+    if digits[12:13] == "7" and len(digits) == 32:
+        with contextlib.suppress(ValueError):
+            return int(digits[:12], 16), run_id
+    starts = []
+    for name in journals():
+        stem = name.removesuffix(journal.SUFFIX).partition("@")[0]
+        with contextlib.suppress(ValueError):
+            starts.append(int(stem.rpartition("-")[2], 16) // 1000)
+    return min(starts, default=0), run_id
+
+
 class Store:
     """A folder or fsspec URL that holds runs."""
 
@@ -61,16 +78,25 @@ class Store:
                 if folder.exists():
                     raise StoreError(f"{folder} is no folder (give another place with --store)")
                 return []
-            return sorted(p.name for p in folder.iterdir() if (p / "events").is_dir())
+            found = [p for p in folder.iterdir() if (p / "events").is_dir()]
+            found.sort(key=lambda p: _age(p.name, lambda: os.listdir(p / "events")))  # noqa: PTH208
+            return [p.name for p in found]
         fs = journal.filesystem(self.location)
         try:
             entries = fs.ls(self.location, detail=True)
         except FileNotFoundError:
             return []
-        return sorted(
-            entry["name"].rstrip("/").rsplit("/", 1)[-1]
+        events = {
+            entry["name"].rstrip("/").rsplit("/", 1)[-1]: entry["name"].rstrip("/") + "/events"
             for entry in entries
-            if entry["type"] == "directory" and fs.exists(entry["name"].rstrip("/") + "/events")
+            if entry["type"] == "directory"
+        }
+        names = [name for name, path in events.items() if fs.exists(path)]
+        return sorted(
+            names,
+            key=lambda run: _age(
+                run, lambda: [name for name, _ in journal.objects(fs, events[run])]
+            ),
         )
 
     def find(self, name: str) -> RunFolder:

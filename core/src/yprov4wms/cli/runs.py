@@ -47,9 +47,11 @@ def command(store: str) -> None:
 
 
 def _cells(run: Run | MLRun) -> list[str | Text]:
-    started, status = style.local_time(run.start.time), style.status(run.status)
+    status = style.status(run.status)
     if isinstance(run, MLRun):
+        started = style.local_time(run.start.time)
         return [started, status, Text(style.plain(run.start.experiment)), "ML run", "", ""]
+    started = style.local_time(run.times()[0] or run.start.time)
     statuses = run.statuses().values()
     failed = sum(1 for one in statuses if one == "failed")
     engine = run.start.engine.name

@@ -78,15 +78,14 @@ def _workflow(console: Console, run: Run, folder: RunFolder, everything: bool) -
 
 def _head(console: Console, run: Run, statuses: dict[str, Status], folder: RunFolder) -> None:
     start, end = run.start, run.end
+    began, finished = run.times()
     engine = f"{start.engine.name} {start.engine.version or ''}".strip()
     lines: list[tuple[str, Any]] = [
         ("run", run.id),
         ("status", _liveness(run)),
-        ("imported" if start.imported else "started", style.local_time(start.time)),
-        (
-            "took",
-            None if not end or start.imported else style.duration(seconds(start.time, end.time)),
-        ),
+        ("imported", style.local_time(start.time) if start.imported else None),
+        ("started", style.local_time(began) if began else None),
+        ("took", style.duration(seconds(began, finished)) if finished else None),
         ("engine", f"{engine}, executor {start.executor}" if start.executor else engine),
         ("command", shlex.join(start.command) if start.command else None),
         ("directory", start.directory),

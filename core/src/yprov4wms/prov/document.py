@@ -96,7 +96,7 @@ class WorkflowDocument:
         for done, task in enumerate(self._run.tasks.values()):
             if task.attempts:
                 self._attempts(task)
-            else:
+            if not task.attempts or task.not_run_line is not None:
                 self._task_plan(task)
             if done % 1000 == 0:
                 self._progress(done)
@@ -131,9 +131,7 @@ class WorkflowDocument:
     def _workflow(self, start: RunStarted) -> None:
         run, writer = self._run, self._writer
         end = run.end
-        began, finished = start.time or None, end.time if end else None
-        if start.imported:
-            began = finished = None
+        began, finished = run.times()
         if began and finished and finished < began:
             began = None  # by another host's clock
         activity = {
@@ -232,6 +230,7 @@ class WorkflowDocument:
             "yprov4wms:step": task.step or None,
             "yprov4wms:reason": not_run.reason if not_run else self._reason(task),
             **attrs.keyed("engine", task.attributes),
+            **attrs.keyed("engine", not_run.attributes if not_run else None),
         }
         self._writer.element("entity", identifier, attributes(values))
         self._writer.relation("wasDerivedFrom", identifier, self._plan.step(task.step))
@@ -463,6 +462,8 @@ class WorkflowDocument:
                 primary = self._files.made(identifier, file.secondary_of)
                 if primary in known:
                     self._files.accompany(self._files.made(identifier, file.path), primary)
+            if file.published:
+                self._files.publish(attempt.task, file, self._files.made(identifier, file.path))
             for entity in self._files.write_made(identifier, file, known):
                 parts = (time if entity not in inner else "", role)
                 more = ",".join(filter(None, parts)) if role else parts[0]

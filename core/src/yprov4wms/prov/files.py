@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from yprov4wms.events import File, FileType
-from yprov4wms.prov.values import hashed_name, literal, string
-from yprov4wms.prov.vocabulary import Link, Type
+from yprov4wms.events import File, FileType, Parent
+from yprov4wms.prov.attributes import keyed
+from yprov4wms.prov.values import attributes, hashed_name, literal, string
+from yprov4wms.prov.vocabulary import Link, Type, run_namespace
 
 if TYPE_CHECKING:
     from yprov4wms.prov.writer import ProvJsonWriter
@@ -31,6 +32,7 @@ class Files:
         self._checksums = run.checksums
         self._prefix = prefix
         self._outside: set[str] = set()
+        self._published: set[str] = set()
         self._accompanied: set[str] = set()
 
     def made(self, maker: str, path: str) -> str:
@@ -87,6 +89,34 @@ class Files:
             self._write(identifier, file)
             for _, member in self.parts(file)[1:] if file.members else ():
                 self._writer.relation("hadMember", identifier, self.write_outside(member))
+            if file.origin_task is not None:
+                self._come_from(identifier, file, file.origin_task)
+        return identifier
+
+    def publish(self, task: str, file: File, version: str) -> None:
+        """Tell that ``version`` is what other runs name by the task that left it."""
+        published = self._write_published(self._prefix, task, file)
+        self._writer.relation("wasDerivedFrom", published, version)
+
+    def _come_from(self, identifier: str, file: File, origin: Parent) -> None:
+        """Tell of what another run published, by the identifier that it has there."""
+        namespace = run_namespace(origin.run)
+        prefixes = self._writer.prefixes
+        found = [prefix for prefix, uri in prefixes.items() if uri == namespace]
+        prefix = found[0] if found else f"origin{len(prefixes)}"
+        prefixes[prefix] = namespace
+        published = self._write_published(prefix, origin.task or "", file)
+        self._writer.relation("wasDerivedFrom", identifier, published)
+
+    def _write_published(self, prefix: str, task: str, file: File) -> str:
+        identifier = f"{prefix}:{hashed_name('published', task, file.path)}"
+        if identifier not in self._published:
+            self._published.add(identifier)
+            plain = File(file.path, file.type, name=file.name)
+            about = attributes({"yprov4wms:task": task})
+            self._writer.element(
+                "entity", identifier, f"{file_attributes(plain, plain.path)},{about}"
+            )
         return identifier
 
     def accompany(self, entity: str, primary: str | None) -> None:
@@ -109,6 +139,8 @@ class Files:
     def outside(self, file: File) -> str:
         """Identifier of a file from outside: by path and checksum, else by size and time."""
         version = file.sha256 or f"{file.size} {file.mtime_ns}"
+        if file.origin_task is not None:
+            version += f" {file.origin_task.run} {file.origin_task.task} {file.attributes}"
         if file.sha256 is None and file.members:
             # A directory's own time tells nothing of what lies deeper in it.
             version += "".join(f" {m.path} {m.size} {m.mtime_ns}" for m in file.members)
@@ -142,4 +174,6 @@ def file_attributes(file: File, path: str) -> str:
         text += f',"yprov4wms:member_count":{literal(count)}'
     if file.note is not None:
         text += f',"yprov4wms:note":{string(file.note)}'
+    if file.attributes:
+        text += "," + attributes(keyed("asset", file.attributes, null="null"))
     return text

@@ -1,0 +1,77 @@
+"""``python -m airflow_provider_yprov.build STORE RUN``: the document of a run that has ended.
+
+Waits a little for task processes that are still to tell of their end: the scheduler goes on
+before they are done. One builds at a time; all is over within `LIMIT` seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from yprov4wms import settings
+from yprov4wms.events import Status
+from yprov4wms.export import document
+from yprov4wms.journal import spool_folder
+from yprov4wms.replay import replay_workflow
+from yprov4wms.run import Run
+from yprov4wms.store import RunFolder, Store
+
+LIMIT = 60
+#: Airflow kills a task's process that takes longer over its hooks (``task_success_overtime``).
+GRACE = 20.0
+
+
+def main() -> None:
+    """Exit status 1, and the reason on stderr, where there is no document."""
+    store, run_id = sys.argv[1:]
+    signal.alarm(LIMIT)
+    folder = Store(store).run(run_id)
+    try:
+        with _alone(folder):
+            _wait(folder)
+            document.export(folder, nest=settings.load().nest)
+    except Exception as error:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        print(f"{moment} run {run_id}: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _wait(folder: RunFolder) -> None:
+    """Until each process that said it runs has said how it ended, or the time is up."""
+    until, pause = time.monotonic() + GRACE, 0.2
+    while not _complete(replay_workflow(folder)) and time.monotonic() < until:
+        time.sleep(pause)
+        pause = min(2 * pause, 2.0)
+
+
+def _complete(run: Run) -> bool:
+    """Whether nobody is waited for: only a success is known before the process has gone."""
+    return all(
+        attempt.executing_line is None or attempt.executed_line is not None
+        for attempt in run.attempts()
+        if attempt.status is Status.COMPLETED
+    )
+
+
+@contextlib.contextmanager
+def _alone(folder: RunFolder) -> Iterator[None]:
+    """With a lock on the run, as far as this host and its file system have one."""
+    path = Path(folder.location) if not folder.remote else spool_folder(folder.events)
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".export.lock").open("w") as lock:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    # Whatever else happens: no process of ours outlives its limit.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+    main()

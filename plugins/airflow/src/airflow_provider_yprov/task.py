@@ -1,0 +1,228 @@
+"""What the process of a task instance tells of itself: it runs, how it ended, what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_yprov import assets, config, facts, ids
+from airflow_provider_yprov.patience import Patience
+from yprov4wms import events, journal
+from yprov4wms.events import File, Process, Status
+from yprov4wms.identity import Identity
+from yprov4wms.metering import SelfMeter
+from yprov4wms.plain import plain
+from yprov4wms.recorder import Recorder, now
+
+log = logging.getLogger("airflow.task.yprov")
+
+#: The folder that paths are relative to: none, for a run works in many.
+_NOWHERE = os.devnull
+
+
+class TaskProcess:
+    """One process of one try of a task instance; a deferred one has several, one by one."""
+
+    def __init__(self, ti: Any, found: config.Config) -> None:
+        self._ti = ti
+        self._config = found
+        self._patience = Patience(found.patience)
+        self._began = now()
+        self._pid = os.getpid()
+        self._told = False
+        self._recorder: Recorder | None = None
+        self._meter: SelfMeter | None = None
+        self.task = ids.task_key(ti.task_id, ti.map_index)
+        self.attempt = max(1, ti.try_number)
+        self.run_id = ids.run_uuid(found.deployment, ti.dag_id, ti.run_id)
+        self._identity = Identity(
+            _NOWHERE, found.core.hash, found.core.hash_limit, cache_path=None, ignore=()
+        )
+        self._before: dict[str, str | None] = {}
+
+    def begin(self) -> None:
+        """Before the operator executes, and after its templates were rendered."""
+        self._set_environment()
+        core = self._config.core
+        with _guarded("telling that the task runs"):
+            ti = self._ti
+            triggered_by = assets.consumed(ti, self._config.deployment)
+            dag_file = self._dag_file()
+            start = facts.run_started(
+                facts.RunFacts(ti.dag_id, ti.run_id, "running"),
+                None,
+                _airflow_version(),
+                software=facts.software(),
+                files=triggered_by or None,
+            )
+            start.main_file = dag_file
+            executing = events.TaskExecuting(
+                task=self.task,
+                attempt=self.attempt,
+                host=socket.gethostname(),
+                pid=self._pid,
+                script=dag_file,
+                inputs=assets.inlets(ti, triggered_by, self._identity) or None,
+                parameters=_rendered(ti.task),
+                attributes=self._about(),
+            )
+            self._patience.run(lambda: self._open().emit(start, executing))
+        with _guarded("metering"):
+            self._meter = SelfMeter(sample_interval=core.sample_interval, cpu_watts=core.cpu_watts)
+
+    def ended(self, status: Status, error: object = None) -> None:
+        """The operator is done, for better or worse."""
+        self._told = True
+        with _guarded("telling how the task ended"):
+            usage = self._stop_meter()
+            completed = status is Status.COMPLETED
+            outputs = assets.outlets(self._ti, self._identity) if completed else None
+            executed = events.TaskExecuted(
+                task=self.task,
+                attempt=self.attempt,
+                status=status,
+                error=_told(error) if status is Status.FAILED else None,
+                outputs=outputs or None,
+                results=self._returned() if completed else None,
+                processes=[Process(pid=self._pid, started=self._began, ended=now())],
+                usage=usage,
+            )
+            self._patience.run(lambda: self._tell(executed, children=True))
+
+    def stop(self) -> None:
+        """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
+        if not self._told:
+            with _guarded("telling that the task was suspended"):
+                state = getattr(self._ti.state, "value", self._ti.state)
+                suspended = events.TaskSuspended(
+                    task=self.task,
+                    attempt=self.attempt,
+                    reason=str(state),
+                    began=self._began,
+                    processes=[Process(pid=self._pid, started=self._began, ended=now())],
+                    usage=self._stop_meter(),
+                    host=socket.gethostname(),
+                )
+                self._patience.run(lambda: self._tell(suspended, children=False))
+        self._stop_meter()
+        self._restore_environment()
+        with _guarded("closing the record"):
+            if self._recorder is not None:
+                self._patience.run(self._recorder.close)
+
+    def _open(self) -> Recorder:
+        if self._recorder is None:
+            self._recorder = Recorder(
+                self._config.core, _NOWHERE, log.warning, run_id=self.run_id, remote=journal.LATER
+            )
+        return self._recorder
+
+    def _tell(self, event: events.Event, children: bool) -> None:
+        recorder = self._open()
+        recorder.emit(event)
+        # From an object store they are collected when the document is built.
+        if children and not recorder.folder.remote:
+            recorder.collect_children(self.task, self.attempt)
+
+    def _stop_meter(self) -> dict[str, events.Figure] | None:
+        meter, self._meter = self._meter, None
+        return meter.stop() if meter is not None else None
+
+    def _set_environment(self) -> None:
+        with _guarded("setting the task's environment"):
+            for name, value in ids.variables(self._ti).items():
+                self._before[name] = os.environ.get(name)
+                os.environ[name] = value
+
+    def _restore_environment(self) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before.clear()
+
+    def _dag_file(self) -> File | None:
+        path = getattr(self._ti.task.dag, "fileloc", None)
+        return self._identity.checksum(self._identity.describe(path)) if path else None
+
+    def _about(self) -> dict[str, Any]:
+        ti, bundle = self._ti, getattr(self._ti, "bundle_instance", None)
+        found = {
+            "python": platform.python_version(),
+            "task_instance_id": str(ti.id),
+            "map_index": ti.map_index,
+            "try_number": ti.try_number,
+            "rendered_map_index": getattr(ti, "rendered_map_index", None),
+            "operator_class": f"{type(ti.task).__module__}.{type(ti.task).__qualname__}",
+            "bundle_name": getattr(bundle, "name", None),
+            "bundle_version": getattr(bundle, "version", None),
+            "bundle_path": _text(getattr(bundle, "path", None)),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _returned(self) -> dict[str, Any] | None:
+        """What the task returned, where that was asked for and is small enough."""
+        limit = self._config.xcom_limit
+        if not limit:
+            return None
+        import json
+
+        value = self._ti.xcom_pull(
+            task_ids=self._ti.task_id, map_indexes=self._ti.map_index, key="return_value"
+        )
+        if value is None:
+            return None
+        from airflow.sdk._shared.secrets_masker import redact
+
+        value = plain(redact(value, "return_value"))
+        size = len(json.dumps(value))
+        if size > limit:
+            return {"return_value": f"<{size} bytes of JSON: more than xcom_limit>"}
+        return {"return_value": value}
+
+
+def _rendered(task: Any) -> dict[str, Any] | None:
+    """Template fields as rendered, with secrets masked by Airflow itself."""
+    try:
+        from airflow.sdk.execution_time.task_runner import _serialize_rendered_fields
+    except ImportError:
+        from airflow.sdk._shared.secrets_masker import redact
+
+        fields = {name: getattr(task, name, None) for name in task.template_fields}
+        return {name: plain(redact(value, name)) for name, value in fields.items()} or None
+    found: Mapping[str, Any] = _serialize_rendered_fields(task)
+    return {name: value for name, value in found.items() if value is not None} or None
+
+
+def _told(error: object) -> str | None:
+    if isinstance(error, BaseException):
+        text = str(error)
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return str(error) if error is not None else None
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value is not None else None
+
+
+def _airflow_version() -> str | None:
+    from airflow import __version__
+
+    return __version__
+
+
+@contextlib.contextmanager
+def _guarded(what: str) -> Any:
+    """One line in the task's log for a failure of ours; the task goes on."""
+    try:
+        yield
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            log.warning("yprov: provenance is incomplete (%s: %s)", what, text)
