@@ -296,10 +296,15 @@ class TaskPlanned(Event, tag="task-planned", kw_only=True):
 
 
 class TaskNotRun(Event, tag="task-not-run", kw_only=True):
-    """The engine decided that a planned task is not to run: skipped, up to date..."""
+    """The engine decided that a planned task is not to run: skipped, up to date...
+
+    before: it decided so once, and differently afterwards; then the number of the attempt that
+        would have been.
+    """
 
     task: str
     status: Status
+    before: int | None = None
     reason: str | None = None
     outputs: list[File] | None = None
     attributes: dict[str, Any] | None = None

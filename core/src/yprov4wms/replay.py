@@ -382,7 +382,11 @@ def _not_run(run: Run, event: events.TaskNotRun, line: bytes) -> None:
     if event.status in _RAN:
         run.problems.append(f"task {event.task}: what did not run cannot be {event.status}")
         return
-    _task(run, event.task).not_run_line = line
+    task = _task(run, event.task)
+    if event.before is None:
+        task.not_run_line = line
+    else:
+        task.past = {**(task.past or {}), event.before: line}
 
 
 def _started(run: Run, event: events.TaskStarted, line: bytes) -> None:

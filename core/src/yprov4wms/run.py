@@ -121,6 +121,10 @@ class Attempt(msgspec.Struct, gc=False):
             if self.ended_line is None or not start.time:
                 start.time = self._began() or executing.time
             _take(start, executing, _TOLD_BY_PROCESS)
+        if self.notes and self.ended_line is None and self.executed_line is None:
+            start = start or events.TaskStarted(task=self.task, attempt=self.number)
+            for note in self._notes():
+                start.attributes = (start.attributes or {}) | (note.attributes or {})
         if self.imported and start is not None:
             start.time = ""
         return start
@@ -155,6 +159,10 @@ class Attempt(msgspec.Struct, gc=False):
         first = _typed(self.suspended[0], events.TaskSuspended) if self.suspended else None
         return (first.began or first.time) if first else None
 
+    def _notes(self) -> list[events.TaskNoted]:
+        found = [_typed(line, events.TaskNoted) for line in self.notes or ()]
+        return [note for note in found if note is not None]
+
     def _add_parts(self, end: events.TaskEnded) -> None:
         """What earlier processes of the attempt used, and what others noted of it."""
         parts = [_typed(line, events.TaskSuspended) for line in self.suspended or ()]
@@ -164,9 +172,7 @@ class Attempt(msgspec.Struct, gc=False):
             end.processes = [*processes, *(end.processes or ())] or None
             end.usage = added([*(part.usage for part in before), end.usage])
             end.began = self._began() or end.began
-        for line in self.notes or ():
-            note = _typed(line, events.TaskNoted)
-            assert note is not None
+        for note in self._notes():
             if end.status in (Status.FAILED, Status.CANCELLED):
                 end.error = end.error or note.error
             if note.attributes:
@@ -200,6 +206,8 @@ class Task(msgspec.Struct, gc=False):
     unexpanded: bool = False
     attributes: dict[str, Any] | None = None
     not_run_line: bytes | None = None
+    #: By number of attempt, that it did not run then.
+    past: dict[int, bytes] | None = None
     attempts: list[Attempt] = []
 
     @property
@@ -211,6 +219,11 @@ class Task(msgspec.Struct, gc=False):
     def not_run(self) -> events.TaskNotRun | None:
         """That it did not run; after attempts, that it did not run again."""
         return _typed(self.not_run_line, events.TaskNotRun)
+
+    def not_run_before(self) -> list[events.TaskNotRun]:
+        """When it did not run, and the engine changed its mind afterwards."""
+        found = [_typed(line, events.TaskNotRun) for _, line in sorted((self.past or {}).items())]
+        return [event for event in found if event is not None]
 
     @property
     def last(self) -> Attempt | None:

@@ -22,6 +22,10 @@ from yprov4wms.settings import OPTIONS, load
 from yprov4wms.store import Store
 
 
+#: Entry points of plugins: functions that give the fields of findings, one tuple each.
+GROUP = "yprov4wms.doctor"
+
+
 class Finding(NamedTuple):
     """ok: None where it is neither good nor bad."""
 
@@ -90,7 +94,14 @@ def _engines() -> list[Finding]:
             found += _guarded(plugin, partial(_snakemake_plugin, plugin_version))
         else:
             found.append(Finding(plugin, True, plugin_version))
+            found += _guarded(plugin, partial(_own_findings, plugin))
     return found
+
+
+def _own_findings(plugin: str) -> list[Finding]:
+    """What a plugin itself finds out about its engine."""
+    entries = metadata.distribution(plugin).entry_points.select(group=GROUP)
+    return [Finding(*found) for entry in entries for found in entry.load()()]
 
 
 #: By kind of plugin: the option that names ours, the registry of Snakemake's that lists it.

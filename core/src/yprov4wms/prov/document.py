@@ -15,6 +15,7 @@ from yprov4wms.events import (
     FileType,
     RunStarted,
     Status,
+    TaskNotRun,
     TaskStarted,
 )
 from yprov4wms.prov import attributes as attrs
@@ -97,7 +98,9 @@ class WorkflowDocument:
             if task.attempts:
                 self._attempts(task)
             if not task.attempts or task.not_run_line is not None:
-                self._task_plan(task)
+                self._task_plan(task, task.not_run)
+            for not_run in task.not_run_before() if task.past else ():
+                self._task_plan(task, not_run)
             if done % 1000 == 0:
                 self._progress(done)
         self._outputs(self._run)
@@ -218,17 +221,18 @@ class WorkflowDocument:
 
     # -- what happened ----------------------------------------------------------
 
-    def _task_plan(self, task: Task) -> None:
-        """A task that never ran is a plan with a status, not an activity."""
-        not_run = task.not_run
+    def _task_plan(self, task: Task, not_run: TaskNotRun | None) -> None:
+        """A task that never ran, or did not then, is a plan with a status, not an activity."""
         identifier = task_plan_id(task)
+        if not_run is not None and not_run.before is not None:
+            identifier = f"{identifier}.before{not_run.before}"
         values = {
             "prov:label": task.name,
             "prov:type": Type.PLAN,
-            "yprov4wfs:status": self._statuses[task.id],
+            "yprov4wfs:status": not_run.status if not_run else self._statuses[task.id],
             "yprov4wms:task": task.id,
             "yprov4wms:step": task.step or None,
-            "yprov4wms:reason": not_run.reason if not_run else self._reason(task),
+            "yprov4wms:reason": (not_run.reason if not_run else None) or self._reason(task),
             **attrs.keyed("engine", task.attributes),
             **attrs.keyed("engine", not_run.attributes if not_run else None),
         }

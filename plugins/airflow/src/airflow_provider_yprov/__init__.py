@@ -60,7 +60,6 @@ def get_provider_info() -> dict[str, Any]:
         "name": "yProv",
         "description": "Provenance of DAG runs as W3C PROV documents.",
         "versions": [__version__],
-        "plugins": [{"name": "yprov", "plugin-class": "airflow_provider_yprov.plugin.YprovPlugin"}],
         "config": {
             "yprov": {
                 "description": "What airflow-provider-yprov records, and where.",

@@ -121,14 +121,15 @@ def start_export(found: config.Config, run_id: str) -> None:
     command = [sys.executable, "-m", "airflow_provider_yprov.build", core.store, run_id]
     subprocess.run(
         ["/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>>"$YPROV_EXPORT_LOG" &', "sh", *command],
-        env={**os.environ, **variables, "YPROV_EXPORT_LOG": _export_log()},
+        env={**os.environ, **variables, "YPROV_EXPORT_LOG": export_log()},
         start_new_session=True,
         timeout=1,
         check=False,
     )
 
 
-def _export_log() -> str:
+def export_log() -> str:
+    """Where export processes tell of their failures."""
     from airflow.configuration import conf
 
     folder = conf.get("logging", "base_log_folder", fallback="")

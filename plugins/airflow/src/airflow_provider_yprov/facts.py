@@ -317,10 +317,11 @@ def outcomes(tries: list[Try]) -> Iterator[events.Event]:
                 host=row.hostname or None,
                 attributes=_attributes(row),
             )
-        elif row.current:
+        else:
             yield events.TaskNotRun(
                 task=task,
                 status=status or Status.NOT_STARTED,
+                before=None if row.current else row.try_number,
                 reason=_REASON.get(row.state or "", f"the run ended while it was {row.state}"),
                 attributes=_attributes(row),
             )

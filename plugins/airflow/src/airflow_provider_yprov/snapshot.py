@@ -207,7 +207,7 @@ def _task(task: Any) -> TaskFacts:
 
 
 def _is_mapped(group: Any) -> bool:
-    return "Mapped" in type(group).__name__
+    return "Mapped" in group.__class__.__name__  # of a weak proxy, too
 
 
 def _groups(group: Any, parent: str | None) -> Iterable[GroupFacts]:
