@@ -101,6 +101,7 @@ def finish(dag_id: str, run_id: str, *servers: subprocess.Popen[bytes]) -> None:
 
     ((state,),) = wait(ended, f"the end of {dag_id}", RUN, *servers)
     print(f"{dag_id} {run_id}: {state}", flush=True)
+    tell_of_document(dag_id, run_id)
     if state == "success":
         return
     for task_id, map_index, number in query(FAILED, dag_id, run_id):
@@ -111,6 +112,21 @@ def finish(dag_id: str, run_id: str, *servers: subprocess.Popen[bytes]) -> None:
             f"{dag_id}: task {task} failed\n{tail(folder / f'attempt={number}.log')}"
         )
     raise FailedRunError(f"{dag_id} failed; the scheduler's log is {HOME / 'scheduler.log'}")
+
+
+def tell_of_document(dag_id: str, run_id: str) -> None:
+    """Where it is; a process of its own builds it when the run has ended."""
+    from airflow_provider_yprov.ids import run_uuid
+
+    if any(name.startswith("AIRFLOW__YPROV__") for name in os.environ):
+        return  # who has settings knows where it is, if there is to be one
+    folder = HOME / "yprov" / run_uuid("airflow", dag_id, run_id)
+    document = folder / "prov.json"
+    wait(lambda: [()] if document.exists() else [], f"the document {document}", START)
+    print(
+        f"  provenance is in {document}; look at it: yprov4wms show {folder}",
+        flush=True,
+    )
 
 
 def environment(port: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ import sys
 
 from yprov4wms.events import Git, Parent, Person
 from yprov4wms.plain import text
+from yprov4wms.settings import told
 
 
 def git_state(folder: str) -> Git | None:
@@ -63,15 +64,15 @@ def person(name: str | None, orcid: str | None) -> Person:
 
 def parent() -> Parent | None:
     """The attempt whose process this one was started by, from its ``YPROV_*`` variables."""
-    run = os.environ.get("YPROV_RUN_ID")
+    run = told("YPROV_RUN_ID")
     if not run:
         return None
-    attempt = os.environ.get("YPROV_ATTEMPT", "")
+    attempt = told("YPROV_ATTEMPT") or ""
     return Parent(
         run=run,
-        task=os.environ.get("YPROV_TASK_ID"),
+        task=told("YPROV_TASK_ID"),
         attempt=int(attempt) if attempt.isdecimal() else None,
-        store=os.environ.get("YPROV_STORE"),
+        store=told("YPROV_STORE"),
     )
 
 

@@ -87,6 +87,16 @@ def load(
     return Settings(**values)
 
 
+def told(name: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """A variable that names the task attempt around this process, such as ``YPROV_RUN_ID``.
+
+    What a task of Airflow's starts with an environment of its own has it as
+    ``AIRFLOW_CTX_YPROV_RUN_ID`` alone.
+    """
+    found = os.environ if environment is None else environment
+    return found.get(name) or found.get(f"AIRFLOW_CTX_{name}")
+
+
 #: As `yprov4wms.metering.energy` reads it.
 _WATTS = re.compile(r"\s*\d+\.?\d*\s*(-\s*\d+\.?\d*\s*)?", re.ASCII)
 

@@ -21,7 +21,6 @@ from yprov4wms.metering import gpu, power_sources
 from yprov4wms.settings import OPTIONS, load
 from yprov4wms.store import Store
 
-
 #: Entry points of plugins: functions that give the fields of findings, one tuple each.
 GROUP = "yprov4wms.doctor"
 

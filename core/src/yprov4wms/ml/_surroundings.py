@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from yprov4wms.settings import OPTIONS, SettingError, Settings, load
+from yprov4wms.settings import OPTIONS, SettingError, Settings, load, told
 from yprov4wms.store import RunFolder, Store
 
 
@@ -37,10 +37,10 @@ def parent() -> dict[str, Any] | None:
     # In a thread of an engine's own process the variables are those of the thread's task.
     metering = sys.modules.get("yprov4wms.metering.task")
     meter = metering.current() if metering is not None else None
-    read = (os.environ if meter is None else {**os.environ, **meter.env}).get
-    run, task, store = read("YPROV_RUN_ID"), read("YPROV_TASK_ID"), read("YPROV_STORE")
-    attempt = read("YPROV_ATTEMPT", "")
-    if run and task and store and attempt.isdecimal():
+    found = os.environ if meter is None else {**os.environ, **meter.env}
+    names = ("YPROV_RUN_ID", "YPROV_TASK_ID", "YPROV_STORE", "YPROV_ATTEMPT")
+    run, task, store, attempt = (told(name, found) for name in names)
+    if run and task and store and attempt and attempt.isdecimal():
         return {"run": run, "task": task, "attempt": int(attempt), "store": store}
     return None
 

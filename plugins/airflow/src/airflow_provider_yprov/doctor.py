@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_yprov import config
 from yprov4wms.journal import filesystem
 from yprov4wms.settings import SettingError
 from yprov4wms.store import Store
-
-from airflow_provider_yprov import config
 
 #: What is looked at, whether it is as it should be (None: neither good nor bad), and the reason.
 Found = tuple[str, bool | None, str]

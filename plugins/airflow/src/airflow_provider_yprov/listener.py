@@ -16,6 +16,8 @@ from airflow_provider_yprov.task import TaskProcess
 from yprov4wms.events import Status
 
 log = logging.getLogger(__name__)
+#: What this process has warned of.
+_said: set[str] = set()
 
 
 def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
@@ -29,7 +31,9 @@ def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             with contextlib.suppress(Exception):
                 text = " ".join(f"{type(error).__name__}: {error}".split())
-                log.warning("yprov: provenance is incomplete (%s: %s)", hook.__name__, text)
+                if text not in _said:  # a setting that is wrong is so in every hook
+                    _said.add(text)
+                    log.warning("yprov: provenance is incomplete (%s: %s)", hook.__name__, text)
 
     return guarded
 

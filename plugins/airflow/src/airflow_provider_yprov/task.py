@@ -136,7 +136,9 @@ class TaskProcess:
     def _set_environment(self) -> None:
         with _guarded("setting the task's environment"):
             for name, value in ids.variables(self._ti).items():
-                self._before[name] = os.environ.get(name)
+                # What Airflow exports itself it leaves behind under ``dag.test()``.
+                for key in (name, f"AIRFLOW_CTX_{name}"):
+                    self._before[key] = os.environ.get(key)
                 os.environ[name] = value
 
     def _restore_environment(self) -> None:
