@@ -58,8 +58,11 @@ class LocalJournal:
     """One file, created ``O_EXCL`` and appended ``O_APPEND``: one ``write`` per call."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.writer, self.path, self._fd = _create(folder)
+        try:
+            self.writer, self.path, self._fd = _create(folder)
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.writer, self.path, self._fd = _create(folder)
         self._torn = False
 
     def append(self, lines: bytes) -> None:

@@ -253,6 +253,15 @@ def flips():
 
 
 @dag
+def unheard():
+    @task(queue="nobody")
+    def nobody() -> None:
+        """No worker listens to its queue."""
+
+    nobody() >> EmptyOperator(task_id="after")
+
+
+@dag
 def plain():
     @task
     def one() -> dict:
@@ -261,5 +270,5 @@ def plain():
     one()
 
 
-for make in (kinds, waits, produces, consumes, killed, times_out, steady, flips, plain):
+for make in (kinds, waits, produces, consumes, killed, times_out, steady, flips, unheard, plain):
     make()

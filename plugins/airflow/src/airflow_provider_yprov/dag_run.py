@@ -39,7 +39,7 @@ class DagRuns:
     def started(self, dag_run: Any) -> None:
         """The run is under way: its plan, and the task instances that there are by now."""
         found = config.load()
-        dag, tries = snapshot.dag(dag_run), snapshot.tries(dag_run)
+        dag, tries = snapshot.dag(dag_run), snapshot.planned(dag_run)
         start = self._start(dag_run, dag, found)
         self._record(dag_run, found, [start, *facts.plan(dag, tries)])
 
@@ -106,7 +106,10 @@ class DagRuns:
             finally:
                 recorder.close()
 
-        self._patience.run(write)
+        try:
+            self._patience.run(write)
+        finally:
+            self._patience.rest()
 
 
 def start_export(found: config.Config, run_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from airflow_provider_yprov import __version__
@@ -120,9 +121,9 @@ def iso(moment: datetime | None) -> str | None:
     """A time as events carry it."""
     if moment is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="microseconds") + "+00:00"  # the database's are UTC
 
 
 def run_started(
@@ -327,19 +328,24 @@ def outcomes(tries: list[Try]) -> Iterator[events.Event]:
             )
 
 
-_PLAIN = (
+_NAMES = (
     *("state", "try_number", "max_tries", "map_index", "operator", "unixname", "pool"),
     *("pool_slots", "queue", "priority_weight", "executor", "external_executor_id"),
     *("rendered_map_index", "retry_reason", "dag_version", "bundle_name", "bundle_version"),
 )
+_VALUES = attrgetter(*_NAMES)
 
 
 def _attributes(row: Try) -> dict[str, Any]:
     """Under Airflow's own names. No process: nothing was executed for this try."""
-    found: dict[str, Any] = {"task_instance_id": row.id, "no_process": row.pid is None or None}
-    for name in _PLAIN:
-        value = getattr(row, name)
-        if value is not None and value != "":
-            found[name] = value
-    found["queued"], found["scheduled"] = iso(row.queued_dttm), iso(row.scheduled_dttm)
-    return {key: value for key, value in found.items() if value is not None}
+    values = zip(_NAMES, _VALUES(row), strict=True)
+    found = {name: value for name, value in values if value is not None and value != ""}
+    if row.id is not None:
+        found["task_instance_id"] = row.id
+    if row.pid is None:
+        found["no_process"] = True
+    if row.queued_dttm is not None:
+        found["queued"] = iso(row.queued_dttm)
+    if row.scheduled_dttm is not None:
+        found["scheduled"] = iso(row.scheduled_dttm)
+    return found

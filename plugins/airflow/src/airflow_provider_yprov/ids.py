@@ -9,9 +9,6 @@ from airflow_provider_yprov import config
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:yprov4wms:airflow")
 
-#: What stands in front of each variable in `AIRFLOW_CTX_...`.
-VARIABLES = ("RUN_ID", "TASK_ID", "ATTEMPT", "STORE", "MAP_INDEX", "TASK_INSTANCE_ID")
-
 
 def run_uuid(deployment: str, dag_id: str, run_id: str) -> str:
     """The id of a DAG run's record: a UUIDv5 (RFC 9562 section 5.5) of what names it."""
@@ -24,17 +21,18 @@ def task_key(task_id: str, map_index: int | None) -> str:
     return f"{task_id}[{map_index}]" if mapped else task_id
 
 
-def variables(ti: object) -> dict[str, str]:
+def variables(ti: object, run: str | None = None) -> dict[str, str]:
     """The environment variables that tell a task instance's processes who they are.
 
-    ti: a task instance of any kind; raises SettingError where ``[yprov]`` is not valid.
+    ti: a task instance of any kind. run: the id of its run, if known. Raises SettingError where
+    ``[yprov]`` is not valid.
     """
     found = config.load()
     task_id, map_index = ti.task_id, ti.map_index  # type: ignore[attr-defined]
     dag_id, run_id = ti.dag_id, ti.run_id  # type: ignore[attr-defined]
     return {
         **found.core.for_processes(),
-        "YPROV_RUN_ID": run_uuid(found.deployment, dag_id, run_id),
+        "YPROV_RUN_ID": run or run_uuid(found.deployment, dag_id, run_id),
         "YPROV_TASK_ID": task_key(task_id, map_index),
         "YPROV_ATTEMPT": str(max(1, ti.try_number)),  # type: ignore[attr-defined]
         "YPROV_STORE": found.core.store,

@@ -7,7 +7,9 @@ be loaded: any of that would break the scheduler's locks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow_provider_yprov.facts import DagFacts, GroupFacts, RunFacts, TaskFacts, Try
 from yprov4wms.plain import plain
@@ -16,63 +18,101 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from sqlalchemy.orm import Session
 
-#: Columns of task instances, of the present and the past alike, that `Try` has fields for.
-_COLUMNS = (
-    *("task_id", "map_index", "try_number", "state", "start_date", "end_date", "hostname"),
-    *("pid", "operator", "max_tries", "unixname", "pool", "pool_slots", "queue"),
-    *("priority_weight", "executor", "queued_dttm", "scheduled_dttm"),
-    *("external_executor_id", "retry_reason"),
+#: Columns that task instances, of the present and the past alike, have for fields of `Try`.
+_COLUMNS = tuple(
+    name for name in Try._fields if name not in ("current", "dag_version") and "bundle" not in name
 )
+#: Those that the plan needs.
+_PLANNED = ("task_id", "map_index", "try_number", "state", "rendered_map_index")
+
+
+def planned(dag_run: DagRun) -> list[Try]:
+    """Every task instance of a run as far as the plan goes: by one select, without the past."""
+    return _read(dag_run, _plan_select, _planned_try)
 
 
 def tries(dag_run: DagRun) -> list[Try]:
-    """Every task instance of a run with all its tries, by one select.
+    """Every task instance of a run with all its tries: by one select."""
+    return _read(dag_run, _select, _try)
 
-    In the session that the run is in; where it is in none (under ``dag.test()``), nobody's
-    transaction is under way, and the select has a session of its own.
-    """
+
+def _read(dag_run: DagRun, select: Any, row_to_try: Any) -> list[Try]:
+    """In the session that the run is in; where it is in none (under ``dag.test()``), nobody's
+    transaction is under way, and the select has a session of its own."""
     from airflow import settings
     from sqlalchemy.orm import Session, object_session
 
+    values = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id}
     session = object_session(dag_run)
-    if session is not None:
-        return _with_pending(session, dag_run, _selected(session, dag_run))
-    with Session(settings.engine) as own:
-        return _selected(own, dag_run)
+    if session is None:
+        with Session(settings.engine) as own:
+            return [row_to_try(row) for row in own.connection().execute(select(), values)]
+    rows = session.connection().execute(select(), values)
+    return _with_pending(session, dag_run, [row_to_try(row) for row in rows])
 
 
-def _selected(session: Session, dag_run: DagRun) -> list[Try]:
-    with session.no_autoflush:
-        rows = session.execute(_select(dag_run.dag_id, dag_run.run_id)).all()
-    return [
-        Try(**{**row._asdict(), "id": str(row.id), "current": bool(row.current)}) for row in rows
-    ]
+def _planned_try(row: Any) -> Try:
+    task_id, map_index, try_number, state, rendered = row
+    return Try(task_id, map_index, try_number, state, True, rendered_map_index=rendered)
 
 
-def _select(dag_id: str, run_id: str) -> Any:
+def _try(row: Any) -> Try:
+    identifier = str(row[_ID])
+    if len(identifier) == 32:
+        identifier = str(UUID(identifier))
+    return Try._make((*row[:_ID], identifier, *row[_ID + 1 :]))
+
+
+_ID = Try._fields.index("id")
+
+
+@cache
+def _plan_select() -> Any:
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import bindparam, select
+
+    table = TaskInstance.__table__
+    return select(*(table.c[name] for name in _PLANNED)).where(
+        table.c.dag_id == bindparam("dag_id"), table.c.run_id == bindparam("run_id")
+    )
+
+
+@cache
+def _select() -> Any:
+    """Columns in the order of `Try`'s fields.
+
+    Times and ids as the driver gives them: to have them converted takes longer than to read
+    them, and `facts.iso` takes both.
+    """
     from airflow.models.dag_version import DagVersion
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.taskinstancehistory import TaskInstanceHistory
-    from sqlalchemy import literal, select, union_all
+    from sqlalchemy import TIMESTAMP, String, bindparam, literal, select, type_coerce, union_all
 
+    times = TIMESTAMP(timezone=True)
     parts = []
     for table, identifier, current in (
-        (TaskInstance.__table__, "id", 1),
-        (TaskInstanceHistory.__table__, "task_instance_id", 0),
+        (TaskInstance.__table__, "id", True),
+        (TaskInstanceHistory.__table__, "task_instance_id", False),
     ):
         version = DagVersion.__table__.alias()
-        columns = [table.c[name] for name in (*_COLUMNS, "rendered_map_index") if name in table.c]
+        others = {
+            "current": literal(current),
+            "id": type_coerce(table.c[identifier], String),
+            "dag_version": version.c.version_number,
+            "bundle_name": version.c.bundle_name,
+            "bundle_version": version.c.bundle_version,
+        }
+        columns = []
+        for name in Try._fields:
+            column = others[name] if name in others else table.c[name]
+            if name.endswith(("_date", "_dttm")):
+                column = type_coerce(column, times)
+            columns.append(column.label(name))
         parts.append(
-            select(
-                *columns,
-                table.c[identifier].label("id"),
-                literal(current).label("current"),
-                version.c.version_number.label("dag_version"),
-                version.c.bundle_name,
-                version.c.bundle_version,
-            )
+            select(*columns)
             .select_from(table.outerjoin(version, table.c.dag_version_id == version.c.id))
-            .where(table.c.dag_id == dag_id, table.c.run_id == run_id)
+            .where(table.c.dag_id == bindparam("dag_id"), table.c.run_id == bindparam("run_id"))
         )
     return union_all(*parts)
 

@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import socket
-from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_yprov import assets, config, facts, ids
@@ -92,7 +91,7 @@ class TaskProcess:
                 processes=[Process(pid=self._pid, started=self._began, ended=now())],
                 usage=usage,
             )
-            self._patience.run(lambda: self._tell(executed, children=True))
+            self._patience.run(lambda: self._tell_last(executed, children=True))
 
     def stop(self) -> None:
         """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
@@ -108,12 +107,10 @@ class TaskProcess:
                     usage=self._stop_meter(),
                     host=socket.gethostname(),
                 )
-                self._patience.run(lambda: self._tell(suspended, children=False))
+                self._patience.run(lambda: self._tell_last(suspended, children=False))
         self._stop_meter()
         self._restore_environment()
-        with _guarded("closing the record"):
-            if self._recorder is not None:
-                self._patience.run(self._recorder.close)
+        self._patience.rest()
 
     def _open(self) -> Recorder:
         if self._recorder is None:
@@ -122,12 +119,13 @@ class TaskProcess:
             )
         return self._recorder
 
-    def _tell(self, event: events.Event, children: bool) -> None:
+    def _tell_last(self, event: events.Event, children: bool) -> None:
         recorder = self._open()
         recorder.emit(event)
         # From an object store they are collected when the document is built.
         if children and not recorder.folder.remote:
             recorder.collect_children(self.task, self.attempt)
+        recorder.close()
 
     def _stop_meter(self) -> dict[str, events.Figure] | None:
         meter, self._meter = self._meter, None
@@ -135,7 +133,7 @@ class TaskProcess:
 
     def _set_environment(self) -> None:
         with _guarded("setting the task's environment"):
-            for name, value in ids.variables(self._ti).items():
+            for name, value in ids.variables(self._ti, self.run_id).items():
                 # What Airflow exports itself it leaves behind under ``dag.test()``.
                 for key in (name, f"AIRFLOW_CTX_{name}"):
                     self._before[key] = os.environ.get(key)
@@ -190,16 +188,24 @@ class TaskProcess:
 
 
 def _rendered(task: Any) -> dict[str, Any] | None:
-    """Template fields as rendered, with secrets masked by Airflow itself."""
-    try:
-        from airflow.sdk.execution_time.task_runner import _serialize_rendered_fields
-    except ImportError:
-        from airflow.sdk._shared.secrets_masker import redact
+    """Template fields as rendered, as Airflow keeps them: cut, and with secrets masked."""
+    from airflow.sdk._shared.secrets_masker import redact
 
-        fields = {name: getattr(task, name, None) for name in task.template_fields}
-        return {name: plain(redact(value, name)) for name, value in fields.items()} or None
-    found: Mapping[str, Any] = _serialize_rendered_fields(task)
-    return {name: value for name, value in found.items() if value is not None} or None
+    found: dict[str, Any] = {}
+    for name in task.template_fields:
+        value = getattr(task, name, None)
+        if value is None or value == [] or value == {} or value == ():
+            continue
+        found[name] = plain(redact(_serialized(value, name), name))
+    return found or None
+
+
+def _serialized(value: Any, name: str) -> Any:
+    try:
+        from airflow.sdk.execution_time.task_runner import _serialize_template_field
+    except ImportError:  # private, and Airflow's to move
+        return value
+    return _serialize_template_field(value, name)
 
 
 def _told(error: object) -> str | None:
