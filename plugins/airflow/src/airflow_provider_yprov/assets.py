@@ -17,17 +17,18 @@ def consumed(ti: Any, deployment: str) -> list[File]:
     context = getattr(ti, "_ti_context_from_server", None)
     dag_run = getattr(context, "dag_run", None)
     events = getattr(dag_run, "consumed_asset_events", None) or ()
-    return [_from_event(event, deployment) for event in events]
+    return [from_event(event, deployment) for event in events]
 
 
-def _from_event(event: Any, deployment: str) -> File:
+def from_event(event: Any, deployment: str) -> File:
+    """What an asset event tells of, with the task that made it."""
     source = None
     if event.source_dag_id and event.source_run_id and event.source_task_id:
         source = Parent(
             run=run_uuid(deployment, event.source_dag_id, event.source_run_id),
             task=task_key(event.source_task_id, event.source_map_index),
         )
-    file = _file(event.asset.name, event.asset.uri, "asset event")
+    file = named(event.asset.name, event.asset.uri, "asset event")
     file.origin_task = source
     file.attributes = _attributes(
         file,
@@ -78,15 +79,24 @@ def _left(declared: Any, accessors: Any, identity: Identity) -> Iterator[File]:
     for accessor in accessors.values():
         for event in accessor.asset_alias_events:
             key = event.dest_asset_key
-            file = _seen(_file(key.name, key.uri, "outlet"), identity)
+            file = _seen(named(key.name, key.uri, "outlet"), identity)
             extra = {**(event.dest_asset_extra or {}), **(event.extra or {})}
             file.attributes = _attributes(file, extra=extra, aliases=event.source_alias_name)
             file.published = True
             yield file
 
 
+def left(event: Any) -> File:
+    """What a task instance left, by the asset event that Airflow made of it."""
+    file = named(event.asset.name, event.asset.uri, "outlet")
+    group, key = event.asset.group, event.partition_key
+    file.attributes = _attributes(file, extra=event.extra, group=group, partition_key=key)
+    file.published = True
+    return file
+
+
 def _looked_at(asset: Any, role: str, identity: Identity) -> File:
-    return _seen(_file(asset.name, asset.uri, role), identity)
+    return _seen(named(asset.name, asset.uri, role), identity)
 
 
 def _seen(file: File, identity: Identity) -> File:
@@ -101,7 +111,7 @@ def _seen(file: File, identity: Identity) -> File:
     return found
 
 
-def _file(name: str, uri: str, role: str) -> File:
+def named(name: str, uri: str, role: str) -> File:
     """A local file by its path, so that what lies there is one thing under any engine."""
     path, kind = uri, FileType.ASSET
     if uri.startswith("file:///"):
