@@ -86,10 +86,12 @@ class Recorder:
         secret_names: Iterable[str] = (),
         ignore: Iterable[str] = (),
         remote: str = journal.CONNECT,
+        identity: Identity | None = None,
     ) -> None:
         """secret_names: environment variables whose values are masked. ignore: names of
         files in directories that are the engine's own marks, not members. remote: what to do
-        about a store that is not local, as `journal.open_journal` has it."""
+        about a store that is not local, as `journal.open_journal` has it. identity: what
+        looks at files, in place of one made of the settings."""
         self.settings = settings
         self.run_id = run_id or new_run_id()
         self.failures = 0
@@ -111,10 +113,11 @@ class Recorder:
             cache = None if store.remote else f"{store.location}/{CHECKSUMS}"
             self.folder = store.run(self.run_id)
             self._journal = journal.open_journal(self.folder.events, remote)
-        self._identity = Identity(
+        self._identity = identity or Identity(
             directory, settings.hash, settings.hash_limit, cache_path=cache, ignore=ignore
         )
-        self._hasher = Hasher(self._identity, on_error=self._hash_failed)
+        self._hasher: Hasher | None = None
+        self._closed = False
 
     @property
     def recording(self) -> bool:
@@ -198,7 +201,7 @@ class Recorder:
         if small or self.settings.hash == "none":
             return self._identity.checksum(file)
         if file.type in (FileType.FILE, FileType.DIRECTORY):
-            self._hasher.submit(file, lambda done: self._hashed(done, task, attempt))
+            self._hashing().submit(file, lambda done: self._hashed(done, task, attempt))
         return file
 
     def identified(self, path: str, role: str | None, task: str, attempt: int) -> File:
@@ -245,7 +248,8 @@ class Recorder:
 
     def drain(self) -> None:
         """Wait for checksums under way, and force all to the disk."""
-        self._hasher.drain(None)
+        if self._hasher is not None:
+            self._hasher.drain(None)
         with self._lock, self.guard("forcing the journal to the disk"):
             if self._journal is not None:
                 self._journal.flush()
@@ -255,11 +259,21 @@ class Recorder:
         """Nothing is recorded after this."""
         if os.getpid() != self._process:
             self._forked()
-        self._hasher.close()
+        self._closed = True
+        if self._hasher is not None:
+            self._hasher.close()
         with self._lock, self.guard("closing the journal"):
             if self._journal is not None:
                 self._journal.close()
         self._journal = None
+
+    def _hashing(self) -> Hasher:
+        with self._lock:
+            if self._hasher is None:
+                self._hasher = Hasher(self._identity, on_error=self._hash_failed)
+                if self._closed:
+                    self._hasher.close()
+            return self._hasher
 
     def _forked(self) -> None:
         """A child of the process that records: another writer, with a file of its own."""

@@ -77,7 +77,7 @@ def test_the_thread_ends_by_itself_and_comes_back(monkeypatch: pytest.MonkeyPatc
         thing = Counted(2)
         one.add(thing, 0.001)
         assert _until(lambda thing=thing: thing.left == 0)  # type: ignore[misc]
-        assert _until(lambda: one._thread is None)
+        assert _until(lambda: not one._running)
 
 
 def test_things_added_from_many_threads_are_all_sampled(monkeypatch: pytest.MonkeyPatch) -> None:

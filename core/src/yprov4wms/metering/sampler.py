@@ -5,6 +5,7 @@ It starts with the first thing to sample and ends by itself a while after the la
 
 from __future__ import annotations
 
+import _thread
 import heapq
 import itertools
 import os
@@ -45,7 +46,7 @@ class Sampler:
         self._lock = threading.RLock()
         self._heap: list[tuple[float, int, Sampled]] = []
         self._order = itertools.count()
-        self._thread: threading.Thread | None = None
+        self._running = False
         self._wakes_at = 0.0
         self._alarm = threading.Lock()
         self._alarm.acquire()
@@ -57,23 +58,23 @@ class Sampler:
             if sampled.due is not None and sampled.due <= due:
                 return
             self._push(sampled, due)
-            if self._thread is None:
+            if not self._running:
                 self._start()
             elif due + _SLACK < self._wakes_at and self._alarm.locked():
                 self._alarm.release()
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="yprov-sampler", daemon=True)
         self._wakes_at = 0.0
         try:
-            thread.start()
+            # One of `threading` is waited for until it runs: on a busy machine milliseconds.
+            _thread.start_new_thread(self._run, ())
         except RuntimeError:
             # No more threads, or the interpreter shuts down: then nothing is sampled.
             for _, _, sampled in self._heap:
                 sampled.due = None
             self._heap.clear()
         else:
-            self._thread = thread
+            self._running = True
 
     def _push(self, sampled: Sampled, due: float) -> None:
         sampled.due = due
@@ -92,7 +93,7 @@ class Sampler:
                         idle_since = idle_since or now
                         self._wakes_at = idle_since + _LINGER
                         if now >= self._wakes_at:
-                            self._thread = None
+                            self._running = False
                             return
             if sampled is None:
                 self._alarm.acquire(timeout=max(0.0, self._wakes_at - now))

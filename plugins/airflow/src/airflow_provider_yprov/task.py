@@ -22,6 +22,8 @@ log = logging.getLogger("airflow.task.yprov")
 
 #: The folder that paths are relative to: none, for a run works in many.
 _NOWHERE = os.devnull
+#: Bytes that a file with DAGs has at most for its checksum to be kept with each try.
+_SMALL = 1 << 20
 
 
 class TaskProcess:
@@ -70,7 +72,9 @@ class TaskProcess:
                 parameters=_rendered(ti.task),
                 attributes=self._about(),
             )
-            self._patience.run(lambda: self._open().emit(start, executing))
+            # Of a mapped task's instances the first tells of the run for all.
+            told = [executing] if (ti.map_index or 0) > 0 else [start, executing]
+            self._patience.run(lambda: self._open().emit(*told))
         with _guarded("metering"):
             self._meter = SelfMeter(sample_interval=core.sample_interval, cpu_watts=core.cpu_watts)
 
@@ -115,7 +119,12 @@ class TaskProcess:
     def _open(self) -> Recorder:
         if self._recorder is None:
             self._recorder = Recorder(
-                self._config.core, _NOWHERE, log.warning, run_id=self.run_id, remote=journal.LATER
+                self._config.core,
+                _NOWHERE,
+                log.warning,
+                run_id=self.run_id,
+                remote=journal.LATER,
+                identity=self._identity,
             )
         return self._recorder
 
@@ -149,7 +158,7 @@ class TaskProcess:
 
     def _dag_file(self) -> File | None:
         path = getattr(self._ti.task.dag, "fileloc", None)
-        return self._identity.checksum(self._identity.describe(path)) if path else None
+        return self._identity.identify(path, None, _SMALL) if path else None
 
     def _about(self) -> dict[str, Any]:
         ti, bundle = self._ti, getattr(self._ti, "bundle_instance", None)
