@@ -456,6 +456,31 @@ def test_a_store_that_is_down_does_not_lose_the_spool(
     assert spools(memory) == []
 
 
+def test_a_writer_that_leaves_the_upload_to_a_sweep(memory: str) -> None:
+    one = journal.open_journal(memory, journal.SPOOL)
+    one.append(line(1))
+    one.append(line(2))
+    one.close()
+    assert batches(memory) == []
+    assert stored(memory) == [1, 2]  # swept up by the reader
+    assert spools(memory) == []
+
+
+def test_a_writer_that_connects_later_does_not_wait_for_the_store(
+    memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_thread(monkeypatch)
+    asked: list[str] = []
+    found = journal.filesystem
+    monkeypatch.setattr(journal, "filesystem", lambda url: asked.append(url) or found(url))
+    one = journal.open_journal(memory, journal.LATER)
+    one.append(line(1))
+    assert asked == []
+    one.close()
+    assert asked
+    assert stored(memory) == [1]
+
+
 def test_a_store_that_comes_back_gets_everything_once(
     memory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,17 @@ def test_runs_are_listed_oldest_first(store: Store) -> None:
     assert store.runs() == IDS
 
 
+def test_runs_whose_ids_tell_no_time_are_listed_by_their_journals(tmp_path: Path) -> None:
+    ids = {"ffffffff-0000-5000-8000-000000000000": 1, "00000000-0000-5000-8000-000000000000": 2}
+    for run_id, second in ids.items():
+        folder = tmp_path / run_id / "events"
+        folder.mkdir(parents=True)
+        for late in (0, 1):
+            (folder / f"some-host-12-{(second + late) * 1_000_000:x}.jsonl").touch()
+    assert Store(str(tmp_path)).runs() == list(ids)
+    assert Store(str(tmp_path)).find("latest").run_id == list(ids)[-1]
+
+
 @pytest.mark.parametrize(
     ("name", "index"),
     [
