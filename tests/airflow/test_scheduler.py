@@ -211,6 +211,11 @@ def test_every_process_of_a_task_learns_who_it_is(
     assert told["YPROV_TASK_INSTANCE_ID"] == retried["yprov4wms:engine_task_instance_id"]
     assert json.loads((scratch / "external.json").read_text())["YPROV_TASK_ID"] == "external"
     assert f"YPROV_RUN_ID={run_id}\n" in (scratch / "bash.txt").read_text()
+    # What a template hands to work that runs elsewhere.
+    elsewhere = json.loads((scratch / "elsewhere.txt").read_text())
+    assert elsewhere["YPROV_RUN_ID"] == run_id
+    assert elsewhere["YPROV_TASK_ID"] == "bash"
+    assert elsewhere["YPROV_ATTEMPT"] == "1"
     # With an environment of its own it gets what Airflow exports to each task alone.
     alone = (scratch / "bash_alone.txt").read_text()
     assert f"AIRFLOW_CTX_YPROV_RUN_ID={run_id}\n" in alone

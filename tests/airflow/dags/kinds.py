@@ -31,6 +31,8 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_provider_yprov.macros import environment
+
 SCRATCH = Path(os.environ.get("KINDS_SCRATCH", "/nonexistent"))
 NOW = timedelta(seconds=0)
 
@@ -106,7 +108,8 @@ def kinds():
     pair.expand(n=[10, 20])
     BashOperator(
         task_id="bash",
-        bash_command=f"env > {SCRATCH}/bash.txt; echo {{{{ params.rate }}}} {{{{ run_id }}}}",
+        bash_command=f"env > {SCRATCH}/bash.txt; echo {{{{ params.rate }}}} {{{{ run_id }}}};"
+        f"echo '{json.dumps(environment())}' > {SCRATCH}/elsewhere.txt",
     )
     BashOperator(
         task_id="bash_alone", bash_command=f"env > {SCRATCH}/bash_alone.txt", env={"A": "1"}
