@@ -200,13 +200,10 @@ def _rendered(task: Any) -> dict[str, Any] | None:
     """Template fields as rendered, as Airflow keeps them: cut, and with secrets masked."""
     from airflow.sdk._shared.secrets_masker import redact
 
-    found: dict[str, Any] = {}
-    for name in task.template_fields:
-        value = getattr(task, name, None)
-        if value is None or value == [] or value == {} or value == ():
-            continue
-        found[name] = plain(redact(_serialized(value, name), name))
-    return found or None
+    given = facts.parameters({name: getattr(task, name, None) for name in task.template_fields})
+    return {
+        name: plain(redact(_serialized(value, name), name)) for name, value in (given or {}).items()
+    } or None
 
 
 def _serialized(value: Any, name: str) -> Any:
