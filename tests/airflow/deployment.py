@@ -45,6 +45,7 @@ class Deployment:
         executor: ``LocalExecutor``, or ``CeleryExecutor`` with a Redis and two workers.
         database: ``sqlite`` or ``postgresql``.
         triggerer: Whether deferrable operators are served.
+        public_api: Whether `request` is answered, by whom everybody is an administrator.
         dags: Where the DAG files lie; ``home/dags`` unless given.
         settings: Variables beside and before those in `environment`.
     """
@@ -56,6 +57,7 @@ class Deployment:
         executor: str = "LocalExecutor",
         database: str = "sqlite",
         triggerer: bool = False,
+        public_api: bool = False,
         dags: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class Deployment:
         self.api_server: Process | None = None
         self.triggerer: Process | None = None
         self._with_triggerer = triggerer
+        self._with_public_api = public_api
         self._started: list[Process] = []
         self._services = contextlib.ExitStack()
         self._admin: Process | None = None
@@ -111,7 +114,8 @@ class Deployment:
             self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"],
             poolclass=sqlalchemy.NullPool,
         )
-        server = self._start("api-server", AIRFLOW, "api-server", "--apps", "execution")
+        apps = "all" if self._with_public_api else "execution"
+        server = self._start("api-server", AIRFLOW, "api-server", "--apps", apps)
         self.api_server = server
         if self.executor == "CeleryExecutor":
             self.workers = [self._start_worker(number) for number in (1, 2)]
@@ -208,6 +212,18 @@ class Deployment:
         """Have what failed, and what depends on it, run again."""
         self._request("clear", dag_id, run_id)
 
+    def request(self, method: str, path: str, **content: Any) -> None:
+        """Ask the public API, as the user interface does."""
+        host = self.environment["AIRFLOW__API__BASE_URL"]
+        with urllib.request.urlopen(f"{host}/auth/token", timeout=60) as answer:
+            token = json.load(answer)["access_token"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        data = json.dumps(content).encode() if content else None
+        url = f"{host}/api/v2/{path}"
+        asked = urllib.request.Request(url, data, headers, method=method)
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            assert answer.status < 300
+
     def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         """Rows of Airflow's database; values stand in the text as ``:name``."""
         assert self._engine is not None, "the deployment was not started"
@@ -235,6 +251,7 @@ class Deployment:
             "AIRFLOW__CORE__EXECUTOR": self.executor,
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",

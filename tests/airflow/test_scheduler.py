@@ -68,7 +68,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     home = tmp_path_factory.mktemp("airflow")
     scratch = home / "scratch"
     settings = {"KINDS_SCRATCH": str(scratch), "AIRFLOW__YPROV__XCOM_LIMIT": "100"}
-    made = Deployment(home, triggerer=True, settings=settings)
+    made = Deployment(home, triggerer=True, public_api=True, settings=settings)
     scratch.mkdir()
     with made as deployment:
         copy_examples(deployment.dags)
@@ -331,6 +331,33 @@ def test_cleared_and_run_again(deployment: Deployment) -> None:
     assert [a["yprov4wfs:status"] for a in after.attempts("done")] == ["completed"]
     (plan,) = after.plans("done")  # of the first time
     assert plan["yprov4wms:engine_try_number"] == {"$": "0", "type": "xsd:int"}
+
+
+def test_set_by_hand_after_the_end(deployment: Deployment) -> None:
+    run_id = deployment.trigger("plain")
+    ran(deployment, "plain", run_id, "success")
+    since = time.time_ns()
+    path = f"dags/plain/dagRuns/{run_id}/taskInstances/one"
+    deployment.request("PATCH", path, new_state="failed")
+    after = document(deployment, "plain", run_id, newer=since)
+    assert tries(after) == deployment.task_instances("plain", run_id)
+    (attempt,) = after.attempts("one")
+    assert attempt["yprov4wfs:status"] == "failed"
+    assert attempt["yprov4wms:engine_marked_by_hand"] == "failed"
+    assert "yprov4wms:cpu_time" in attempt
+
+
+def test_deleted_and_made_again(deployment: Deployment) -> None:
+    deployment.trigger("plain", {"who": "first"}, "twice")
+    ran(deployment, "plain", "twice", "success")
+    since = time.time_ns()
+    deployment.request("DELETE", "dags/plain/dagRuns/twice")
+    deployment.trigger("plain", {"who": "second"}, "twice")
+    deployment.wait("plain", "twice")
+    after = document(deployment, "plain", "twice", newer=since)
+    assert tries(after) == deployment.task_instances("plain", "twice")
+    plan = after.section("entity")["run:workflow"]
+    assert plan["yprov4wms:config_conf.who"] == "second"
 
 
 def test_the_document_is_the_same_when_it_is_built_again(

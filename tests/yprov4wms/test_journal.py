@@ -456,6 +456,20 @@ def test_a_store_that_is_down_does_not_lose_the_spool(
     assert spools(memory) == []
 
 
+def test_a_descriptor_that_somebody_closed_and_has_for_a_file_of_his_own(tmp_path: Path) -> None:
+    one = LocalJournal(tmp_path / "events")
+    one.append(line(1))
+    os.close(one._fd)
+    theirs = (tmp_path / "theirs").open("wb", buffering=0)
+    assert theirs.fileno() == one._fd
+    one.append(line(2))
+    theirs.write(b"mine")
+    one.close()
+    theirs.close()
+    assert read(one.path) == [1, 2]
+    assert (tmp_path / "theirs").read_bytes() == b"mine"
+
+
 def test_a_writer_that_leaves_the_upload_to_a_sweep(memory: str) -> None:
     one = journal.open_journal(memory, journal.SPOOL)
     one.append(line(1))

@@ -205,8 +205,10 @@ class RunStarted(Event, tag="run-started", kw_only=True):
 
     Several processes may tell of it: a later word adds what the earlier ones did not know.
 
-    began: when, where that is known apart from this event's own time. If it is later than the
-        end that was told of, the run was begun again.
+    began: when, where that is known apart from this event's own time; who knows it knows the
+        run as it is by now. If it is later than the end that was told of, the run was begun again.
+    serial: which of several runs of this id that the engine has had: what was told of another
+        one before is not of this one.
     files: what it reads at its start; inputs that the workflow declares have their names as roles.
     packed: the whole workflow as one document, kept in the run's folder.
     imported: the run was recorded afterwards, from what the engine left behind; the times of
@@ -217,6 +219,7 @@ class RunStarted(Event, tag="run-started", kw_only=True):
     workflow: str
     directory: str
     began: str | None = None
+    serial: str | None = None
     command: list[str] | None = None
     main_file: File | None = None
     files: list[File] | None = None
@@ -403,7 +406,8 @@ class TaskExecuted(Event, tag="task-executed", kw_only=True):
 class TaskNoted(Event, tag="task-noted", kw_only=True):
     """What a process that neither runs nor plans an attempt learned of it.
 
-    error: counts where its end has none. attributes: those of several notes add up.
+    error: counts where its end has none. attributes: those of several notes add up. A note alone
+    makes no attempt.
     """
 
     task: str

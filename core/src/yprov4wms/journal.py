@@ -63,10 +63,13 @@ class LocalJournal:
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True)
             self.writer, self.path, self._fd = _create(folder)
+        self._file = os.fstat(self._fd)
         self._torn = False
 
     def append(self, lines: bytes) -> None:
         """Write whole lines, each ending in a newline; raises OSError if they are not stored."""
+        if self._fd >= 0 and not self._is_ours():
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         if self._torn:
             # A full disk took half a line: the newline keeps the next one whole.
             lines = b"\n" + lines
@@ -89,9 +92,17 @@ class LocalJournal:
             raise FileNotFoundError(errno.ENOENT, "the journal was removed", str(self.path))
 
     def close(self) -> None:
-        if self._fd >= 0:
+        if self._fd >= 0 and self._is_ours():
             os.close(self._fd)
-            self._fd = -1
+        self._fd = -1
+
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is still that of the journal: a user's code may close any, and
+        get the same number for a file of its own."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._file)
+        except OSError:
+            return False
 
     def claim(self) -> None:
         """Hold a lock for as long as this writer lives, where the file system has locks."""

@@ -42,6 +42,9 @@ _FILLED = tuple(
     if name not in events.Event.__struct_fields__
 )
 
+#: Those that hold for the process that tells, and say more of the first.
+_FIRST = ("software", "parent", "executor")
+
 _Line = tuple[str, str, int, bytes]
 _decode_head = msgspec.json.Decoder(_Head).decode
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -132,6 +135,9 @@ def _stream(lines: Iterable[bytes]) -> Run | None:
 
 def _finish(run: Run) -> None:
     _expand(run)
+    if run.notes:
+        for attempt in run.attempts():
+            attempt.notes = run.notes.get((attempt.task, attempt.key))
     _find_sources(run)
     dropped = _drop_unbegun(run)
     for task in run.tasks.values():
@@ -339,21 +345,35 @@ def _run_started(run: Run, event: events.RunStarted, line: bytes) -> None:
     start = run.start
     if (event.writer, event.seq) == (start.writer, start.seq):
         return
+    if event.serial and start.serial and event.serial != start.serial:
+        _forget(run)
+        run.start = event
+        return
     if run.end and run.end.finished and event.began and event.began > run.end.finished:
         run.end = None
-    for name in _FILLED:
-        if not getattr(start, name):
-            setattr(start, name, getattr(event, name))
+    known = {name: getattr(start, name) for name in _FILLED}
+    for name, mine in known.items():
+        more = getattr(event, name)
+        if more and (not mine or (event.began and name not in _FIRST)):
+            setattr(start, name, more)
+    start.began = known["began"] or event.began
     for name in ("config", "attributes"):
-        mine, more = getattr(start, name), getattr(event, name)
+        mine, more = known[name], getattr(event, name)
         if mine and more:
-            setattr(start, name, more | mine)
-    if event.main_file and start.main_file and event.main_file.path == start.main_file.path:
-        start.main_file.sha256 = start.main_file.sha256 or event.main_file.sha256
-    if start.files is not event.files:
-        known = {_same_file(file) for file in start.files or ()}
-        new = [file for file in event.files or () if _same_file(file) not in known]
-        start.files = [*(start.files or ()), *new] or None
+            setattr(start, name, mine | more if event.began else more | mine)
+    mine, more = known["main_file"], event.main_file
+    if mine and more and mine.path == more.path:
+        start.main_file = more if more.sha256 else mine
+    files = {_same_file(file): file for file in (*(known["files"] or ()), *(event.files or ()))}
+    start.files = list(files.values()) or None
+
+
+def _forget(run: Run) -> None:
+    """The engine has another run of this id: what was told so far is not of it."""
+    run.end = None
+    for known in (run.steps, run.tasks, run.made, run.directories, run.notes, run.left):
+        known.clear()
+    run.directory_makers.clear()
 
 
 def _same_file(file: events.File) -> object:
@@ -427,8 +447,7 @@ def _suspended(run: Run, event: events.TaskSuspended, line: bytes) -> None:
 
 
 def _noted(run: Run, event: events.TaskNoted, line: bytes) -> None:
-    attempt = _attempt(run, event.task, event.attempt)
-    attempt.notes = [*(attempt.notes or ()), line]
+    run.notes.setdefault((event.task, event.attempt), []).append(line)
 
 
 def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:

@@ -265,6 +265,8 @@ class Run(msgspec.Struct):
     directories: dict[str, Attempt] = {}
     #: Tasks and numbers of the attempts that made directories, also such as were replaced.
     directory_makers: set[tuple[str, int]] = set()
+    #: By task and number of an attempt what others noted of it.
+    notes: dict[tuple[str, int], list[bytes]] = {}
     #: By path, the attempts of which their own processes say that they left something there.
     left: dict[str, list[Attempt]] = {}
     #: sha256 (or why there is none) by what the file was: (path, size, mtime in ns).

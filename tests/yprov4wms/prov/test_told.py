@@ -175,8 +175,11 @@ def test_notes_of_others_count_where_nobody_else_knows() -> None:
     told_itself = process_of("a", 10, status=Status.FAILED, error="its own")
     run = folded(engine(planned("a"), ended("a", 9, 13, status=Status.FAILED)), noted, told_itself)
     assert valid(run)["activity"]["run:task_a.1"]["yprov4wms:error"] == "its own"
-    run = folded(told("engine", (1, started()), (2, planned("a"))), noted)
+    begun = told("worker", (5, e.TaskExecuting(task="a", attempt=1)))
+    run = folded(told("engine", (1, started()), (2, planned("a"))), begun, noted)
     assert valid(run)["activity"]["run:task_a.1"]["yprov4wms:engine_by"] == "hand"
+    run = folded(told("engine", (1, started()), (2, planned("a"))), noted)
+    assert run.tasks["a"].attempts == []  # to be told of is not to run
 
 
 @pytest.mark.parametrize("late", [0, 3600])
@@ -242,6 +245,29 @@ def test_a_run_that_is_begun_again_has_no_end_until_the_next() -> None:
     # A worker whose clock is ahead tells of the same start, and not of another.
     run = folded(engine(planned("a")), told("worker", (210, started())))
     assert run.end is not None
+
+
+def test_another_run_of_the_same_id_is_not_mixed_with_the_one_before() -> None:
+    first, second = started(began=at(0), serial="1"), started(began=at(200), serial="2")
+    first.config, second.config = {"conf": {"who": "first"}}, {"conf": {"who": "second"}}
+    run = folded(
+        told("one", (0, first), (100, planned("old")), (100, ended("old", 9, 13))),
+        told("two", (201, second), (300, planned("new")), (300, ended("new", 209, 213))),
+    )
+    assert list(run.tasks) == ["new"]
+    assert run.start.config == {"conf": {"who": "second"}}
+    assert run.times()[0] == at(200)
+    valid(run)
+
+
+def test_who_knows_the_run_as_it_is_by_now_has_the_last_word_on_it() -> None:
+    first, second = started(began=at(0), serial="1"), started(began=at(200), serial="1")
+    first.attributes, second.attributes = {"clear_number": 1, "a": 1}, {"clear_number": 3}
+    late = started()
+    late.attributes = {"clear_number": 0}
+    run = folded(told("one", (0, first)), told("two", (201, second)), told("task", (202, late)))
+    assert run.start.attributes == {"clear_number": 3, "a": 1}
+    assert run.times()[0] == at(0)
 
 
 def test_what_one_run_publishes_and_another_was_given_is_one_entity() -> None:

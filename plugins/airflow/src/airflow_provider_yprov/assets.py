@@ -49,7 +49,7 @@ def inlets(ti: Any, triggered_by: list[File], identity: Identity) -> list[File]:
     events = {file.path: file for file in triggered_by}
     found = []
     for asset in ti.task.inlets or ():
-        if getattr(asset, "uri", None):
+        if getattr(asset, "uri", None) or getattr(asset, "name", None):
             file = _looked_at(asset, "inlet", identity)
             event = events.get(file.path)
             if event is not None:
@@ -63,7 +63,14 @@ def outlets(ti: Any, identity: Identity) -> list[File]:
     if not ti.task.outlets:
         return []
     accessors = getattr(ti.get_template_context().get("outlet_events"), "_dict", {})
-    return list(_left(ti.task.outlets, accessors, identity))
+    found: dict[str, File] = {}
+    for file in _left(ti.task.outlets, accessors, identity):
+        known = found.setdefault(file.path, file)
+        if known is not file and file.attributes:
+            # Another event of the same asset, by another alias or name.
+            number = sum(name.startswith("event_") for name in known.attributes or {}) + 2
+            known.attributes = {**(known.attributes or {}), f"event_{number}": file.attributes}
+    return list(found.values())
 
 
 def _left(declared: Any, accessors: Any, identity: Identity) -> Iterator[File]:
@@ -71,9 +78,11 @@ def _left(declared: Any, accessors: Any, identity: Identity) -> Iterator[File]:
     for outlet in declared:
         if getattr(outlet, "uri", None):
             file = _looked_at(outlet, "outlet", identity)
-            accessor = by_name.get(outlet.name)
-            extra = {**(outlet.extra or {}), **(accessor.extra if accessor else {})}
-            file.attributes = _attributes(file, extra=extra, group=outlet.group)
+            accessor = by_name.get(getattr(outlet, "name", None))
+            own = getattr(outlet, "extra", None) or {}
+            extra = {**own, **(accessor.extra if accessor else {})}
+            group = getattr(outlet, "group", None)
+            file.attributes = _attributes(file, extra=extra, group=group)
             file.published = True
             yield file
     for accessor in accessors.values():
@@ -96,7 +105,13 @@ def left(event: Any) -> File:
 
 
 def _looked_at(asset: Any, role: str, identity: Identity) -> File:
-    return _seen(named(asset.name, asset.uri, role), identity)
+    """asset: also a reference by name or URI alone, or an alias."""
+    uri, name = getattr(asset, "uri", None), getattr(asset, "name", None)
+    if uri:
+        return _seen(named(name or uri, uri, role), identity)
+    file = File(str(name), FileType.ASSET, role=role, name=str(name))
+    file.attributes = {"reference": type(asset).__name__}
+    return file
 
 
 def _seen(file: File, identity: Identity) -> File:

@@ -31,7 +31,8 @@ GRACE = 20.0
 
 def main() -> None:
     """Exit status 1, and the reason on stderr, where there is no document."""
-    what, store, run_id = sys.argv[1:]
+    *given, store, run_id = sys.argv[1:]
+    what = given[0] if given else "export"
 
     def failed(reason: str) -> None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -41,6 +42,7 @@ def main() -> None:
     signal.signal(signal.SIGALRM, lambda *_: failed(f"not done within {LIMIT} s"))
     signal.alarm(LIMIT)
     folder = Store(store).run(run_id)
+    time.sleep(min(float(os.environ.get("YPROV_EXPORT_DELAY", "0")), LIMIT / 2))
     try:
         with _alone(folder):
             if what == "sweep":

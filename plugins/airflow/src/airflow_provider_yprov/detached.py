@@ -16,7 +16,7 @@ def start_detached(what: str, store: str, run_id: str, **options: str) -> None:
     """
     variables = {f"YPROV_{name.upper()}": value for name, value in options.items()}
     module = "airflow_provider_yprov.build"
-    command = [sys.executable, "-m", module, what, store, run_id]
+    command = [sys.executable, "-P", "-m", module, what, store, run_id]
     subprocess.run(
         ["/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>>"$YPROV_EXPORT_LOG" &', "sh", *command],
         env={**os.environ, **variables, "YPROV_EXPORT_LOG": export_log()},

@@ -86,7 +86,8 @@ class Try(NamedTuple):
 
 
 class RunFacts(NamedTuple):
-    """One DAG run. attributes: what else is known of it, under Airflow's names."""
+    """One DAG run. attributes: what else is known of it, under Airflow's names. serial: of the
+    database, which tells apart runs that had the same id one after the other."""
 
     dag_id: str
     run_id: str
@@ -96,6 +97,7 @@ class RunFacts(NamedTuple):
     conf: Mapping[str, Any] | None = None
     triggering_user: str | None = None
     attributes: Mapping[str, Any] = {}
+    serial: str | None = None
 
 
 #: Of a task instance that ends in this state, what that means for a task of any engine.
@@ -147,6 +149,7 @@ def run_started(
         workflow=run.dag_id,
         directory=(dag.file or "").rpartition("/")[0] if dag else "",
         began=iso(run.start_date),
+        serial=run.serial,
         main_file=File(dag.file) if dag and dag.file else None,
         engine_run_id=run.run_id,
         config={key: value for key, value in config.items() if value} or None,
@@ -312,11 +315,12 @@ def outcomes(tries: list[Try]) -> Iterator[events.Event]:
     for row in sorted(tries, key=lambda row: row.current):
         task = task_key(row.task_id, row.map_index)
         status = _STATUS.get(row.state or "")
-        # A task instance that was cleared keeps the process id of its last try.
+        # A task instance that was cleared keeps number and process id of its last try until the
+        # next; what somebody then says of it by hand is not of that one.
         again = row.current and (row.task_id, row.map_index, row.try_number) in past
         executed = row.pid is not None and not again
         ran = executed or row.state in ("success", "failed", "up_for_retry")
-        attempt = max(1, row.try_number)
+        attempt = max(1, row.try_number) + again
         if row.state in _UNDER_WAY:
             yield events.TaskNoted(task=task, attempt=attempt, attributes=_attributes(row))
         elif status is not None and ran and status is not Status.UPSTREAM_FAILED:
@@ -324,9 +328,9 @@ def outcomes(tries: list[Try]) -> Iterator[events.Event]:
                 task=task,
                 attempt=attempt,
                 status=Status.CANCELLED if status is Status.NOT_STARTED else status,
-                began=iso(row.start_date),
+                began=None if again else iso(row.start_date),
                 finished=iso(row.end_date),
-                host=row.hostname or None,
+                host=None if again else row.hostname or None,
                 attributes=_attributes(row),
             )
         else:

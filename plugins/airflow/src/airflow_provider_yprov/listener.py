@@ -106,7 +106,7 @@ class Listener:
             return
         if self._task is None:
             # Its start was not told: it failed while its templates were rendered.
-            self._task = TaskProcess(ti, config.load())
+            self._task = TaskProcess(ti, config.load(), began=False)
         self._task.ended(status, error)
 
 

@@ -7,7 +7,7 @@ be loaded: any of that would break the scheduler's locks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -51,6 +51,21 @@ def _read(dag_run: DagRun, select: Any, row_to_try: Any) -> list[Try]:
     return _with_pending(session, dag_run, [row_to_try(row) for row in rows])
 
 
+def instance(ti: Any) -> list[Try]:
+    """One task instance of the database with all its tries, as the caller has set it by now."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy.orm import object_session
+
+    session = object_session(ti)
+    assert isinstance(ti, TaskInstance)
+    if session is None:
+        return []
+    values = {"dag_id": ti.dag_id, "run_id": ti.run_id}
+    rows = session.connection().execute(_select(ti.task_id, ti.map_index), values)
+    found = [_try(row) for row in rows]
+    return [row._replace(**_loaded(ti)) if row.current else row for row in found]
+
+
 def _planned_try(row: Any) -> Try:
     task_id, map_index, try_number, state, rendered = row
     return Try(task_id, map_index, try_number, state, True, rendered_map_index=rendered)
@@ -77,9 +92,9 @@ def _plan_select() -> Any:
     )
 
 
-@cache
-def _select() -> Any:
-    """Columns in the order of `Try`'s fields.
+@lru_cache(maxsize=8)
+def _select(task_id: str | None = None, map_index: int = -1) -> Any:
+    """Columns in the order of `Try`'s fields; of one task instance, if one is named.
 
     Times and ids as the driver gives them: to have them converted takes longer than to read
     them, and `facts.iso` takes both.
@@ -109,10 +124,13 @@ def _select() -> Any:
             if name.endswith(("_date", "_dttm")):
                 column = type_coerce(column, times)
             columns.append(column.label(name))
+        where = [table.c.dag_id == bindparam("dag_id"), table.c.run_id == bindparam("run_id")]
+        if task_id is not None:
+            where += [table.c.task_id == task_id, table.c.map_index == map_index]
         parts.append(
             select(*columns)
             .select_from(table.outerjoin(version, table.c.dag_version_id == version.c.id))
-            .where(table.c.dag_id == bindparam("dag_id"), table.c.run_id == bindparam("run_id"))
+            .where(*where)
         )
     return union_all(*parts)
 
@@ -169,6 +187,7 @@ def run(dag_run: DagRun, redact: Any) -> RunFacts:
         conf=redact(plain(conf), "conf") if isinstance(conf, Mapping) and conf else None,
         triggering_user=there.get("triggering_user_name"),
         attributes=attributes,
+        serial=str(there["id"]) if there.get("id") is not None else None,
     )
 
 

@@ -31,11 +31,12 @@ _SMALL = 1 << 20
 class TaskProcess:
     """One process of one try of a task instance; a deferred one has several, one by one."""
 
-    def __init__(self, ti: Any, found: config.Config) -> None:
+    def __init__(self, ti: Any, found: config.Config, *, began: bool = True) -> None:
+        """began: false where the process was at work before this was told."""
         self._ti = ti
         self._config = found
         self._patience = Patience(found.patience)
-        self._began = now()
+        self._began = now() if began else None
         self._pid = os.getpid()
         self._told = False
         self._recorder: Recorder | None = None
@@ -77,11 +78,14 @@ class TaskProcess:
             # Of a mapped task's instances the first tells of the run for all.
             told = [executing] if (ti.map_index or 0) > 0 else [start, executing]
             self._patience.run(lambda: self._open().emit(*told))
+            self._patience.rest()  # no thread of ours while the operator executes
         with _guarded("metering"):
             self._meter = SelfMeter(sample_interval=core.sample_interval, cpu_watts=core.cpu_watts)
 
     def ended(self, status: Status, error: object = None) -> None:
         """The operator is done, for better or worse."""
+        if os.getpid() != self._pid:
+            return  # a child that the task forked, and that leaves through Airflow's code
         self._told = True
         with _guarded("telling how the task ended"):
             usage = self._stop_meter()
@@ -94,13 +98,15 @@ class TaskProcess:
                 error=_told(error) if status is Status.FAILED else None,
                 outputs=outputs or None,
                 results=self._returned() if completed else None,
-                processes=[Process(pid=self._pid, started=self._began, ended=now())],
+                processes=self._process(),
                 usage=usage,
             )
             self._in_time(lambda: self._tell_last(executed, children=True))
 
     def stop(self) -> None:
         """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
+        if os.getpid() != self._pid:
+            return
         if not self._told:
             with _guarded("telling that the task was suspended"):
                 state = getattr(self._ti.state, "value", self._ti.state)
@@ -109,7 +115,7 @@ class TaskProcess:
                     attempt=self.attempt,
                     reason=str(state),
                     began=self._began,
-                    processes=[Process(pid=self._pid, started=self._began, ended=now())],
+                    processes=self._process(),
                     usage=self._stop_meter(),
                     host=socket.gethostname(),
                 )
@@ -117,6 +123,11 @@ class TaskProcess:
         self._stop_meter()
         self._restore_environment()
         self._patience.rest()
+
+    def _process(self) -> list[Process] | None:
+        if self._began is None:
+            return None
+        return [Process(pid=self._pid, started=self._began, ended=now())]
 
     def _in_time(self, tell: Callable[[], None]) -> None:
         """What is on its way to a store that takes its time is sent by another process."""
