@@ -256,7 +256,7 @@ def test_an_object_store_that_does_not_answer(project: Project) -> None:
             AWS_SECRET_ACCESS_KEY="test",
             XDG_CACHE_HOME=str(project.home / "cache"),
         )
-    assert "the store has not answered within 0.8 s" in output
+    assert "another process sends what it has not got" in output
     # What could not be sent is kept for whoever sweeps it up.
     spools = list((project.home / "cache").rglob("*.jsonl"))
     kinds = {json.loads(line)["kind"] for path in spools for line in path.read_text().splitlines()}

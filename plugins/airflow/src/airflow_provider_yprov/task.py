@@ -136,6 +136,7 @@ class TaskProcess:
         except StoreTimeoutError:
             if self._recorder is None or not self._recorder.folder.remote:
                 raise
+            log.info("yprov: the store takes its time; another process sends what it has not got")
             start_detached("sweep", self._config.core.store, self.run_id)
 
     def _open(self) -> Recorder:
