@@ -416,7 +416,7 @@ def test_labels_and_types_become_one_plain_string_and_the_others_are_kept() -> N
     assert one["yprov4wms:further_type"] == ["x:T", "z:U"]
     assert one["yprov4wms:further_label"] == ["two"]
     two = found["entity"][by_label(found, "b")]
-    assert (two["ml1_x:k"], two["ml1_x:l"]) == ("1", "3")
+    assert (two["ml1_x:k"], two["ml1_x:l"]) == (["1", "2"], "3")
 
 
 def test_times_without_a_zone_are_kept_as_they_are_and_others_as_times() -> None:
