@@ -95,7 +95,7 @@ class TaskProcess:
                 processes=[Process(pid=self._pid, started=self._began, ended=now())],
                 usage=usage,
             )
-            self._patience.run(lambda: self._tell_last(executed, children=True))
+            self._patience.run(lambda: self._tell_last(executed, children=True, outputs=outputs))
 
     def stop(self) -> None:
         """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
@@ -128,12 +128,14 @@ class TaskProcess:
             )
         return self._recorder
 
-    def _tell_last(self, event: events.Event, children: bool) -> None:
+    def _tell_last(
+        self, event: events.Event, children: bool, outputs: list[events.File] | None = None
+    ) -> None:
         recorder = self._open()
         recorder.emit(event)
         # From an object store they are collected when the document is built.
         if children and not recorder.folder.remote:
-            recorder.collect_children(self.task, self.attempt)
+            recorder.collect_children(self.task, self.attempt, outputs=outputs)
         recorder.close()
 
     def _stop_meter(self) -> dict[str, events.Figure] | None:
