@@ -54,23 +54,25 @@ def under(directory: str, began_ns: int) -> list[str]:
     for entry in _folders(directory):
         if entry.name.startswith(".") or looked >= _MOST_FOLDERS:
             continue
-        try:
-            if entry.stat().st_mtime_ns < began_ns - _SLACK_NS:
-                continue
-        except OSError:
+        if not _is_fresh(entry, began_ns):
             continue
         looked += 1
-        if _RUN.fullmatch(entry.name) and _is_run(entry.path):
+        if _is_run(entry.path):
             found.append(entry.path)
         else:
             found += [
                 inner.path
                 for inner in _folders(entry.path)
-                if _RUN.fullmatch(inner.name)
-                and inner.stat().st_mtime_ns >= began_ns - _SLACK_NS
-                and _is_run(inner.path)
+                if _RUN.fullmatch(inner.name) and _is_fresh(inner, began_ns) and _is_run(inner.path)
             ]
     return sorted(found)
+
+
+def _is_fresh(entry: os.DirEntry[str], began_ns: int) -> bool:
+    try:
+        return entry.stat().st_mtime_ns >= began_ns - _SLACK_NS
+    except OSError:
+        return False
 
 
 def _inside(file: File, path: str) -> Iterator[str]:
@@ -98,18 +100,22 @@ def _runs_in(path: str) -> list[str]:
 
 
 def _is_run(path: str) -> bool:
-    names = os.listdir(path)  # noqa: PTH208 - once for a folder that is named like a run's
-    if any(_DOCUMENT.fullmatch(name) or _PART.fullmatch(name) for name in names):
+    """A document says so; what a crash left does in a folder that is named like a run's."""
+    try:
+        names = os.listdir(path)  # noqa: PTH208 - once for a folder
+    except OSError:
+        return False
+    if any(_DOCUMENT.fullmatch(name) for name in names):
         return True
-    old = f"{path}/tmp"
-    return (
-        "tmp" in names
-        and os.path.isdir(old)  # noqa: PTH112
-        and any(
-            _OLD_METRIC.fullmatch(name)
-            for name in os.listdir(old)  # noqa: PTH208
-        )
-    )
+    if not _RUN.fullmatch(os.path.basename(path)):  # noqa: PTH119
+        return False
+    if any(_PART.fullmatch(name) for name in names):
+        return True
+    try:
+        old = os.listdir(f"{path}/tmp") if "tmp" in names else []  # noqa: PTH208
+    except OSError:
+        return False
+    return any(_OLD_METRIC.fullmatch(name) for name in old)
 
 
 def _is_prov(path: str) -> bool:

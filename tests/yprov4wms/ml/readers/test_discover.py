@@ -165,8 +165,10 @@ def test_names_tell_candidates_from_other_files(tmp_path: Path) -> None:
     write(tmp_path, run=1, crashed=True)
     (tmp_path / "old_3" / "tmp").mkdir(parents=True)
     (tmp_path / "old_3" / "tmp" / "Loss_GR0.csv").touch()
+    (tmp_path / "without_number").mkdir()
+    (tmp_path / "without_number" / "prov_exp_GR0.json").touch()
     found = [path.removeprefix(f"{tmp_path}/") for path in candidates.under(str(tmp_path), 0)]
-    assert found == ["old_3", "prov/exp_0", "prov/exp_1"]
+    assert found == ["old_3", "prov/exp_0", "prov/exp_1", "without_number"]
 
 
 def test_every_document_that_a_reader_knows_is_a_candidate(tmp_path: Path) -> None:

@@ -241,6 +241,12 @@ def test_a_rank_that_crashed_makes_the_run_incomplete(tmp_path: Path) -> None:
     assert (child.ranks, child.complete, child.id) == ((0, 1), False, PIDS[0])
 
 
+def test_a_run_is_the_same_when_its_first_rank_crashed(tmp_path: Path) -> None:
+    write(tmp_path, rank=1, pid=1)
+    child = one(write(tmp_path, rank=0, crashed=True))
+    assert (child.ranks, child.complete, child.id) == ((0, 1), False, PIDS[1])
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"entity": [', '{"entity": 3}', "\x00"])
 def test_a_document_that_cannot_be_read_is_made_up(tmp_path: Path, text: str) -> None:
     folder = write(tmp_path)

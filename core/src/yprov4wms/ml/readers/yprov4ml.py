@@ -197,11 +197,13 @@ def _run(parts: list[_Part]) -> ChildRun:
             draft.relate("wasAssociatedWith", root, agent)
     is_run(draft.elements["activity"][root], name)
     place = first.rank.document or first.rank.folder
-    content, repaired = draft.written(first.id, root, str(place))
+    # A rank without a document has no id that others would find again.
+    run = next((part.id for part in parts if part.version), first.id)
+    content, repaired = draft.written(run, root, str(place))
     return ChildRun(
         dialect=DIALECT,
         version=next((part.version for part in parts if part.version), None),
-        id=first.id,
+        id=run,
         content=content,
         complete=complete,
         began=min(times[0], default=None),
