@@ -84,9 +84,11 @@ def _inside(file: File, path: str) -> Iterator[str]:
             # Alone in the directory it may be beside others that are not its run's.
             yield f"{path}/{folder}" if folder else f"{path}/{name}"
         elif "_GR" in folder:
-            above, _, part = folder.rpartition("/")
-            if _PART.fullmatch(part) and _RUN.fullmatch(os.path.basename(above or path)):  # noqa: PTH119
-                yield f"{path}/{above}" if above else path
+            # Of many members not all are listed, and the document may be none of those.
+            names = [path, *folder.split("/")]
+            for place, part in enumerate(names[1:], 1):
+                if _PART.fullmatch(part) and _RUN.fullmatch(os.path.basename(names[place - 1])):  # noqa: PTH119
+                    yield "/".join(names[:place])
         elif last.endswith(".jsonl") and folder.endswith("/events"):
             yield f"{path}/{folder.removesuffix('/events')}"
         elif last.endswith(".provjson"):

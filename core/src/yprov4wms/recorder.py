@@ -97,6 +97,8 @@ class Recorder:
         self.failures = 0
         self._warn = warn
         self._directory = directory
+        #: Child runs that were found, and are an attempt's for sure.
+        self._settled: set[str] = set()
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._remote = remote
@@ -252,9 +254,11 @@ class Recorder:
 
             for child in discover.found(
                 *(self.folder, task, attempt, declared, near, self._directory),
-                *(began, shared, known),
+                *(began, shared, known | self._settled),
             ):
                 self.emit(child)
+                if child.doubt is None:
+                    self._settled.add(child.child)
 
     def _collect(self, task: str, attempt: int, known: set[str]) -> None:
         with self.guard("collecting child runs", task, attempt):

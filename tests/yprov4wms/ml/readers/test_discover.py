@@ -34,8 +34,8 @@ def collect(tmp_path: Path) -> Collect:
     engine = Software(name="snakemake", kind="engine")
     recorder.emit(RunStarted(engine=engine, workflow="w", directory=str(tmp_path)))
 
-    def end(*outputs: File, **more: Any) -> list[ChildAttached]:
-        recorder.collect_children("train", 1, outputs=outputs, **more)
+    def end(*outputs: File, task: str = "train", **more: Any) -> list[ChildAttached]:
+        recorder.collect_children(task, 1, outputs=outputs, **more)
         assert lost == []
         run = replay_workflow(recorder.folder)
         build(run, recorder.folder, "flatten")
@@ -123,6 +123,23 @@ def test_a_run_that_is_found_twice_is_one(tmp_path: Path, collect: Collect) -> N
     assert len(collect(*outputs, began=BEGAN, search=True, shared=True)) == 1
 
 
+def test_a_run_that_is_another_tasks_for_sure_is_not_found_again(
+    tmp_path: Path, collect: Collect
+) -> None:
+    write(tmp_path)
+    assert len(collect(output(tmp_path, "prov"), began=BEGAN)) == 1
+    assert len(collect(task="next", began=BEGAN, search=True)) == 1
+
+
+def test_a_run_in_doubt_is_told_of_each_task_that_it_may_be_of(
+    tmp_path: Path, collect: Collect
+) -> None:
+    write(tmp_path)
+    collect(began=BEGAN, search=True, shared=True)
+    found = collect(task="next", began=BEGAN, search=True, shared=True)
+    assert [(child.task, child.child) for child in found] == [("train", PIDS[0]), ("next", PIDS[0])]
+
+
 def test_a_broken_candidate_is_no_failure(tmp_path: Path, collect: Collect) -> None:
     (tmp_path / "a.json").write_text('{"entity": {')
     (tmp_path / "b.json").write_text('{"entity": {"a": 1}, "no prov": 2}')
@@ -152,6 +169,11 @@ def test_the_members_of_an_output_are_not_listed_again(tmp_path: Path) -> None:
     members.append(File(path="exp_0/prov_exp_GR0_0.json"))
     folder = File(path="nowhere", type=FileType.DIRECTORY, members=members)
     assert candidates.among([folder], "/w") == ["/w/nowhere/exp_0"]
+    cut = [File(path="x/exp_0/artifacts_GR0/src/a.py"), File(path="exp_1/metrics_GR0/l.csv")]
+    folder = File(path="nowhere", type=FileType.DIRECTORY, members=cut)
+    assert candidates.among([folder], "/w") == ["/w/nowhere/x/exp_0", "/w/nowhere/exp_1"]
+    folder = File(path="exp_2", type=FileType.DIRECTORY, members=[File(path="metrics_GR0/l.csv")])
+    assert candidates.among([folder], "/w") == ["/w/exp_2"]
 
 
 def test_names_tell_candidates_from_other_files(tmp_path: Path) -> None:
