@@ -31,13 +31,18 @@ def found(
 
     declared: candidates among the attempt's outputs; near: others, where it worked. began:
     when the attempt did. shared: other tasks ran at the time, where it worked. known: ids of
-    runs that it is known to have, to which these are added. Raises OSError.
+    runs that it is known to have, to which these are added. Raises, in the end, what one of
+    them raised; one that is gone by now is none.
     """
+    failure: Exception | None = None
     for sure, paths in ((True, declared), (False, near)):
         for path in paths:
             try:
                 runs = readers.read(path, directory)
-            except readers.ReadError:
+            except (readers.ReadError, FileNotFoundError, NotADirectoryError):
+                continue
+            except Exception as error:  # readers are anybody's
+                failure = error
                 continue
             for run in runs:
                 if run.id in known:
@@ -46,6 +51,8 @@ def found(
                 if doubt is None or doubt:
                     known.add(run.id)
                     yield attached(folder, run, task, attempt, directory, doubt or None)
+    if failure is not None:
+        raise failure
 
 
 def attached(

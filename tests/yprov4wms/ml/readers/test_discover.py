@@ -146,6 +146,39 @@ def test_a_broken_candidate_is_no_failure(tmp_path: Path, collect: Collect) -> N
     assert collect(output(tmp_path, "a.json"), output(tmp_path, "b.json")) == []
 
 
+def test_what_is_gone_by_now_is_no_failure(tmp_path: Path, collect: Collect) -> None:
+    write(tmp_path)
+    gone = File(path="prov_exp_GR0_0.json")
+    inside = [File(path="prov_exp_GR0_0.json"), File(path="a/prov_exp_GR0_0.json")]
+    folder = File(path="gone", type=FileType.DIRECTORY, members=inside)
+    assert len(collect(gone, folder, output(tmp_path, "prov"))) == 1
+
+
+def test_a_reader_that_fails_costs_one_run_and_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    write(tmp_path, name="good", run=1)
+    read = readers.read
+
+    def fails(path: str, directory: str | None = None) -> list[readers.ChildRun]:
+        if path.endswith("exp_0"):
+            raise KeyError("a defect")
+        return read(path, directory)
+
+    monkeypatch.setattr(readers, "read", fails)
+    lost: list[str] = []
+    recorder = Recorder(Settings(store=str(tmp_path / ".yprov")), str(tmp_path), lost.append)
+    engine = Software(name="snakemake", kind="engine")
+    recorder.emit(RunStarted(engine=engine, workflow="w", directory=str(tmp_path)))
+    recorder.collect_children("train", 1, search=True, began=BEGAN)
+    (attempt,) = replay_workflow(recorder.folder).attempts()
+    assert [child.child for child in attempt.child_runs] == [PIDS[10]]
+    assert lost == [
+        "yprov: provenance is incomplete (looking for child runs: KeyError: 'a defect')"
+    ]
+
+
 # -- what it costs where there is nothing --------------------------------------------------------
 
 
