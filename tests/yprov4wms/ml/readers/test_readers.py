@@ -188,6 +188,18 @@ def test_no_other_document_breaks_the_workflows(content: dict[str, Any], nest: s
         nested(child, nest)
 
 
+@pytest.mark.parametrize("depth", [100, 480, 700, 900, 100_000])
+@pytest.mark.parametrize("around", ["[]", '{"a":}'])
+def test_no_depth_breaks_the_workflows(tmp_path: Path, depth: int, around: str) -> None:
+    folder = write(tmp_path)
+    path = folder / "prov_exp_GR0_0.json"
+    deep = around[:-1] * depth + "1" + around[-1] * depth
+    path.write_text(path.read_text().replace('"0.1"', f'"0.1", "x": {deep}'))
+    (child,) = readers.read(folder)
+    for nest in NESTS:
+        nested(child, nest)
+
+
 @given(text=st.binary(max_size=200), cut=st.integers(0, 3000))
 def test_no_bytes_break_the_workflows(text: bytes, cut: int) -> None:
     with tempfile.TemporaryDirectory() as work:

@@ -68,7 +68,7 @@ def attributes(draft: Draft) -> None:
 
 def _unwrapped(draft: Draft, value: Any) -> Any:
     if isinstance(value, list):
-        return [_unwrapped(draft, one) for one in value]
+        return [one if isinstance(one, list) else _unwrapped(draft, one) for one in value]
     literal = isinstance(value, str) and value.startswith("{'$'") and len(value) < _LONGEST_LITERAL
     if not literal:
         return value
