@@ -52,6 +52,16 @@ def elements(found: Document) -> list[Record]:
     ]
 
 
+def nested(found: Document) -> dict[str, str]:
+    """ML runs by the task that each ran in."""
+    return {
+        found.section("activity")[around]["yprov4wms:task"]: identifier
+        for identifier, one in found.section("activity").items()
+        if one.get("yprov4wfs:level") == "2"
+        for around in found.informants(identifier, "nested")
+    }
+
+
 def ran(deployment: Deployment, dag_id: str, run_id: str, state: str) -> Document:
     """The document of a run that ended as it should, and holds what the database holds."""
     assert deployment.wait(dag_id, run_id) == state

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.airflow.deployment import Deployment
-from tests.airflow.record import ran, tries
+from tests.airflow.record import nested, ran, tries
 from tests.airflow.services import until
 from tests.documents import Document, checked, environment
 
@@ -102,6 +102,7 @@ def test_celery_with_two_workers_and_a_store_in_s3(home: Path, s3: dict[str, str
             found = fetched(deployment, dag_id, run_id, home, s3)
             assert tries(found) == deployment.task_instances(dag_id, run_id)
         assert len(found.attempts("square")) == 4
+        assert list(nested(found)) == ["total"]
 
 
 def fetched(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.airflow.deployment import Deployment
-from tests.airflow.record import document, elements, place, ran, tries
+from tests.airflow.record import document, elements, nested, place, ran, tries
 from tests.airflow.services import until
 from tests.documents import Document, sha256, value
 
@@ -153,7 +153,7 @@ def test_errors_of_tries_with_secrets_masked(kinds: Document) -> None:
     assert "yprov4wms:error" not in second
     (failed,) = kinds.attempts("fails")
     assert failed["yprov4wms:error"].startswith("RuntimeError: ")
-    for secret in (b"hunter2hunter2", b"abcdef0123456789"):
+    for secret in (b"hunter2hunter2", b"abcdef0123456789", b"knownonlytoairflow"):
         assert secret not in kinds.content
 
 
@@ -220,6 +220,10 @@ def test_every_process_of_a_task_learns_who_it_is(
     alone = (scratch / "bash_alone.txt").read_text()
     assert f"AIRFLOW_CTX_YPROV_RUN_ID={run_id}\n" in alone
     assert "AIRFLOW_CTX_YPROV_TASK_ID=bash_alone\n" in alone
+
+
+def test_an_ml_run_is_nested_in_its_task(kinds: Document) -> None:
+    assert list(nested(kinds)) == ["total"]
 
 
 def test_what_a_task_cost(kinds: Document) -> None:
@@ -296,6 +300,9 @@ def test_tasks_that_are_killed(deployment: Deployment, runs: dict[str, str]) -> 
         assert attempt["yprov4wfs:status"] == "failed"
         assert attempt["yprov4wms:host"]
         assert "yprov4wms:cpu_time" not in attempt  # nobody was left to tell
+    unfinished = found.section("activity")[nested(found)["by_signal"]]
+    assert unfinished["prov:label"] == "unfinished"
+    assert unfinished["yprov4wfs:status"] != "completed"
     (attempt,) = found.attempts("too_long")
     assert "Timeout" in attempt["yprov4wms:error"]
     (attempt,) = found.attempts("child")

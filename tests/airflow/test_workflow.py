@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.airflow.record import nested
 from tests.documents import Document, checked, environment, sha256, value
 
 pytest.importorskip("sklearn", reason="the workflow trains with scikit-learn")
@@ -52,16 +53,6 @@ def activity(document: Document, task: str) -> str:
         i for i, a in document.section("activity").items() if a.get("yprov4wms:task") == task
     ]
     return found
-
-
-def nested(document: Document) -> dict[str, str]:
-    """ML runs by the task that each ran in."""
-    return {
-        document.section("activity")[around]["yprov4wms:task"]: identifier
-        for identifier, one in document.section("activity").items()
-        if one.get("yprov4wfs:level") == "2"
-        for around in document.informants(identifier, "nested")
-    }
 
 
 def test_each_training_is_nested_in_its_task_instance(documents: dict[str, Document]) -> None:

@@ -469,15 +469,17 @@ def test_a_writer_that_leaves_the_upload_to_a_sweep(memory: str) -> None:
 def test_a_writer_that_connects_later_does_not_wait_for_the_store(
     memory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    no_thread(monkeypatch)
-    asked: list[str] = []
-    found = journal.filesystem
-    monkeypatch.setattr(journal, "filesystem", lambda url: asked.append(url) or found(url))
+    found, there = journal.filesystem, threading.Event()
+
+    def slow(url: str) -> Any:
+        assert there.wait(60)
+        return found(url)
+
+    monkeypatch.setattr(journal, "filesystem", slow)
     one = journal.open_journal(memory, journal.LATER)
-    one.append(line(1))
-    assert asked == []
+    one.append(line(1))  # and nobody was waited for
+    there.set()
     one.close()
-    assert asked
     assert stored(memory) == [1]
 
 

@@ -146,6 +146,9 @@ class RemoteJournal:
             self._spool.close()
 
     def _run(self) -> None:
+        if self._fs is None:  # to import a backend takes as long as a short task does
+            with contextlib.suppress(Exception):
+                self.flush()
         while not self._closed.wait(UPLOAD_INTERVAL):
             if self._news:
                 self._news = False

@@ -110,6 +110,8 @@ class Store:
         if not self.remote and os.sep in name and (Path(name) / "events").is_dir():
             return RunFolder(str(Path(name).absolute()))
         runs = self.runs()
+        if name not in runs and self._is_spooled(name):
+            return self.run(name)
         if not runs:
             raise StoreError(f"no runs in {self.location} (give another place with --store)")
         if name == "latest":
@@ -122,6 +124,10 @@ class Store:
         if len(found) > 1:
             raise StoreError(f"{name!r} names {len(found)} runs: {', '.join(found)}")
         return self.run(found[0])
+
+    def _is_spooled(self, run_id: str) -> bool:
+        """Whether this host has a part of a run of which nothing has reached the store."""
+        return self.remote and journal.spool_folder(self.run(run_id).events).is_dir()
 
 
 class RunFolder:
@@ -175,6 +181,17 @@ class RunFolder:
         """Whether to look for those of a task attempt at all; without a task, for any."""
         where = "ml" if task is None else self.ml_runs(task, attempt)
         return self.remote or os.path.isdir(f"{self.location}/{where}")  # noqa: PTH112
+
+    def with_ml_runs(self) -> set[str]:
+        """Where there are ML runs of task attempts at all, as `ml_runs` names each place."""
+        base = f"{self.location}/ml"
+        try:
+            if not self.remote:
+                return {f"ml/{name}" for name in os.listdir(base)}  # noqa: PTH208
+            entries = journal.filesystem(base).ls(base, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        return {"ml/" + entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries}
 
     def take_in(self, spool: str) -> None:
         """Copy the ML runs of this run from ``spool``, a local store that a container wrote to.

@@ -30,8 +30,10 @@ from airflow.sdk import (
     teardown,
 )
 from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_yprov.macros import environment
+from yprov4wms import ml
 
 SCRATCH = Path(os.environ.get("KINDS_SCRATCH", "/nonexistent"))
 NOW = timedelta(seconds=0)
@@ -60,6 +62,8 @@ def kinds():
 
     @task
     def total(values: list[int]) -> int:
+        with ml.start_run("summing"):
+            ml.log_param("count", len(values))
         return sum(values)
 
     @task.branch
@@ -72,7 +76,8 @@ def kinds():
 
     @task(trigger_rule="all_done")
     def fails() -> None:
-        raise RuntimeError("token=abcdef0123456789abcdef")
+        mask_secret("knownonlytoairflow")
+        raise RuntimeError("token=abcdef0123456789abcdef knownonlytoairflow")
 
     @task
     def never() -> None:
@@ -197,6 +202,8 @@ def killed():
 
     @task
     def by_signal() -> None:
+        ml.start_run("unfinished")
+        ml.log_param("rate", 0.5)
         os.kill(os.getpid(), signal.SIGKILL)
 
     @task

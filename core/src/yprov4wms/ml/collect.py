@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from yprov4wms.events import INNER_RETRY, ChildAttached, File
+from yprov4wms.events import ChildAttached, File
 from yprov4wms.ml.document import build
 from yprov4wms.prov.nesting import OWN_DIALECT
 from yprov4wms.replay import replay
@@ -27,31 +27,36 @@ def children(folder: RunFolder, task: str, attempt: int) -> Iterator[ChildAttach
 def late_children(
     folder: RunFolder, run: Run
 ) -> dict[tuple[str, int], list[tuple[ChildAttached, bytes]]]:
-    """ML runs of attempts that did not live to have them collected, with their documents."""
+    """ML runs that nobody collected, with their documents: their attempts did not live to see
+    to it, or leave that to the export."""
     import hashlib
 
     late: dict[tuple[str, int], list[tuple[ChildAttached, bytes]]] = {}
-    for task in run.tasks.values():
+    there = folder.with_ml_runs()
+    for task in run.tasks.values() if there else ():
         for attempt in task.attempts:
-            if attempt.ended_line is not None and attempt.key < INNER_RETRY:
+            if folder.ml_runs(attempt.task, attempt.key) not in there:
                 continue
             known = {child.child for child in attempt.child_runs}
             try:
-                for child, content in _found(folder, attempt.task, attempt.key):
-                    if child.child not in known:
-                        digest = hashlib.sha256(content).hexdigest()
-                        child.document.sha256 = digest
-                        found = late.setdefault((attempt.task, attempt.key), [])
-                        found.append((child, content))
+                for child, content in _found(folder, attempt.task, attempt.key, known):
+                    digest = hashlib.sha256(content).hexdigest()
+                    child.document.sha256 = digest
+                    found = late.setdefault((attempt.task, attempt.key), [])
+                    found.append((child, content))
             except OSError as error:
                 run.problems.append(f"an ML run of task {attempt.task}: {error}")
     return late
 
 
-def _found(folder: RunFolder, task: str, attempt: int) -> Iterator[tuple[ChildAttached, bytes]]:
-    """Raises OSError, in the end, where one of them cannot be read."""
+def _found(
+    folder: RunFolder, task: str, attempt: int, known: Collection[str] = ()
+) -> Iterator[tuple[ChildAttached, bytes]]:
+    """But for the known ones. Raises OSError, in the end, where one cannot be read."""
     failure: OSError | None = None
     for sub in folder.subfolders(folder.ml_runs(task, attempt)):
+        if sub.run_id in known:
+            continue
         try:
             run = replay(sub)
         except StoreError:

@@ -112,7 +112,7 @@ class Files:
         identifier = f"{prefix}:{hashed_name('published', task, file.path)}"
         if identifier not in self._published:
             self._published.add(identifier)
-            plain = File(file.path, file.type, name=file.name)
+            plain = File(file.path, FileType.ASSET, name=file.name)
             about = attributes({"yprov4wms:task": task})
             self._writer.element(
                 "entity", identifier, f"{file_attributes(plain, plain.path)},{about}"

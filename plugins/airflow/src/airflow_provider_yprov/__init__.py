@@ -18,8 +18,8 @@ OPTIONS: dict[str, tuple[str, str, str]] = {
     "nest": ("How child runs enter the document: flatten, bundle or link.", "string", "flatten"),
     "hash": ("Checksum of files: sha256 or none.", "string", "sha256"),
     "hash_limit": (
-        "Files above this size (bytes; k, M, G, T) get no checksum. They are read in the task's "
-        "process, after it has succeeded.",
+        "Files above this size (bytes; k, M, G, T) get no checksum: they are read in the task's "
+        "process.",
         "string",
         "16M",
     ),

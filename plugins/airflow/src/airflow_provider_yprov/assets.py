@@ -103,7 +103,9 @@ def _seen(file: File, identity: Identity) -> File:
     """With what lies there now, if it is a file of this machine."""
     if file.type is FileType.ASSET:
         return file
-    found = identity.checksum(identity.describe(file.path, file.role))
+    found = identity.describe(file.path, file.role)
+    if found.type is FileType.FILE:  # a folder may hold any number
+        found = identity.checksum(found)
     if found.type is FileType.MISSING:
         file.note = "not there when the task's process looked"
         return file
@@ -122,6 +124,11 @@ def named(name: str, uri: str, role: str) -> File:
 
 
 def _attributes(file: File, **more: Any) -> dict[str, Any]:
-    """extra may be any JSON; what is empty is left out."""
+    """extra may be any JSON, in which secrets are masked as Airflow does; what is empty is left
+    out."""
+    from airflow.sdk._shared.secrets_masker import redact
+
+    if more.get("extra"):
+        more["extra"] = redact(plain(more["extra"]), "extra")
     found = {**(file.attributes or {}), **more}
     return {name: plain(value) for name, value in found.items() if value not in (None, "", {})}

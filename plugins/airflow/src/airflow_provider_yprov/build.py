@@ -1,7 +1,8 @@
-"""``python -m airflow_provider_yprov.build STORE RUN``: the document of a run that has ended.
+"""``python -m airflow_provider_yprov.build export STORE RUN``: the document of a run that has
+ended; ``... sweep STORE RUN``: only send what its writers on this host could not send in time.
 
-Waits a little for task processes that are still to tell of their end: the scheduler goes on
-before they are done. One builds at a time; all is over within `LIMIT` seconds.
+The former waits a little for task processes that are still to tell of their end: the scheduler
+goes on before they are done. One builds at a time; all is over within `LIMIT` seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from yprov4wms import settings
 from yprov4wms.events import Status
 from yprov4wms.export import document
-from yprov4wms.journal import spool_folder
+from yprov4wms.journal import spool_folder, sweep
 from yprov4wms.replay import replay_workflow
 from yprov4wms.run import Run
 from yprov4wms.store import RunFolder, Store
@@ -30,17 +31,25 @@ GRACE = 20.0
 
 def main() -> None:
     """Exit status 1, and the reason on stderr, where there is no document."""
-    store, run_id = sys.argv[1:]
+    what, store, run_id = sys.argv[1:]
+
+    def failed(reason: str) -> None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        print(f"{moment} {what} of run {run_id}: {reason}", file=sys.stderr, flush=True)
+        os._exit(1)  # whatever else hangs: no process of ours outlives its limit
+
+    signal.signal(signal.SIGALRM, lambda *_: failed(f"not done within {LIMIT} s"))
     signal.alarm(LIMIT)
     folder = Store(store).run(run_id)
     try:
         with _alone(folder):
-            _wait(folder)
-            document.export(folder, nest=settings.load().nest)
+            if what == "sweep":
+                sweep(folder.events)
+            else:
+                _wait(folder)
+                document.export(folder, nest=settings.load().nest)
     except Exception as error:
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        print(f"{moment} run {run_id}: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
+        failed(f"{type(error).__name__}: {error}")
 
 
 def _wait(folder: RunFolder) -> None:
@@ -72,6 +81,4 @@ def _alone(folder: RunFolder) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    # Whatever else happens: no process of ours outlives its limit.
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     main()

@@ -68,6 +68,7 @@ def _number(name: str, given: dict[str, str]) -> float:
         number = float(value)
     except ValueError:
         number = -1.0
-    if not 0 <= number < float("inf"):
-        raise SettingError(f"[yprov] {name}: {value!r} is not a number from 0 up")
+    if not 0 <= number < float("inf") or (name == "patience" and not number):
+        above = "above 0" if name == "patience" else "from 0 up"
+        raise SettingError(f"[yprov] {name}: {value!r} is not a number {above}")
     return number

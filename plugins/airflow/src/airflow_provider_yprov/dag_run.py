@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from airflow_provider_yprov import config, facts, ids, snapshot
+from airflow_provider_yprov.detached import start_detached
 from airflow_provider_yprov.patience import Patience
 from yprov4wms import environment, events, journal
 from yprov4wms.events import Figure, Software
@@ -39,14 +37,14 @@ class DagRuns:
     def started(self, dag_run: Any) -> None:
         """The run is under way: its plan, and the task instances that there are by now."""
         found = config.load()
-        dag, tries = snapshot.dag(dag_run), snapshot.planned(dag_run)
+        dag, tries = snapshot.dag(dag_run, _redact()), snapshot.planned(dag_run)
         start = self._start(dag_run, dag, found)
         self._record(dag_run, found, [start, *facts.plan(dag, tries)])
 
     def ended(self, dag_run: Any, message: str) -> None:
         """The run is over: what became of every try, and then the document."""
         found = config.load()
-        dag, tries = snapshot.dag(dag_run), snapshot.tries(dag_run)
+        dag, tries = snapshot.dag(dag_run, _redact()), snapshot.tries(dag_run)
         run = snapshot.run(dag_run, _redact())
         end = facts.run_ended(run, message)
         batch = [
@@ -58,7 +56,8 @@ class DagRuns:
         self._record(dag_run, found, batch)
         if found.core.export == "end":
             run_id = ids.run_uuid(found.deployment, dag_run.dag_id, dag_run.run_id)
-            start_export(found, run_id)
+            options = {"nest": found.core.nest, "hash": found.core.hash}
+            start_detached("export", found.core.store, run_id, **options)
 
     def noted(self, ti: Any, state: str, error: object, by_hand: bool) -> None:
         """A task instance's state was set from outside its process."""
@@ -67,10 +66,13 @@ class DagRuns:
         note = events.TaskNoted(
             task=ids.task_key(ti.task_id, ti.map_index),
             attempt=max(1, ti.try_number),
-            error=text,
+            error=_redact()(text) if text else None,
             attributes={"marked_by_hand": state} if by_hand else {"set_by_scheduler": state},
         )
         self._record(ti, found, [note])
+        if "://" in found.core.store:  # no export follows that would send it
+            run_id = ids.run_uuid(found.deployment, ti.dag_id, ti.run_id)
+            start_detached("sweep", found.core.store, run_id)
 
     def _start(self, dag_run: Any, dag: Any, found: config.Config) -> events.RunStarted:
         from airflow import __version__
@@ -110,33 +112,6 @@ class DagRuns:
             self._patience.run(write)
         finally:
             self._patience.rest()
-
-
-def start_export(found: config.Config, run_id: str) -> None:
-    """Have a process of its own build the document; it is nobody's child when this returns."""
-    core = found.core
-    chosen = {
-        option: getattr(core, option)
-        for option in ("nest", "hash", "secrets")
-        if getattr(core, option) is not None
-    }
-    variables = {f"YPROV_{name.upper()}": str(value) for name, value in chosen.items()}
-    command = [sys.executable, "-m", "airflow_provider_yprov.build", core.store, run_id]
-    subprocess.run(
-        ["/bin/sh", "-c", '"$@" </dev/null >/dev/null 2>>"$YPROV_EXPORT_LOG" &', "sh", *command],
-        env={**os.environ, **variables, "YPROV_EXPORT_LOG": export_log()},
-        start_new_session=True,
-        timeout=1,
-        check=False,
-    )
-
-
-def export_log() -> str:
-    """Where export processes tell of their failures."""
-    from airflow.configuration import conf
-
-    folder = conf.get("logging", "base_log_folder", fallback="")
-    return str(Path(folder, "yprov-export.log")) if folder and Path(folder).is_dir() else os.devnull
 
 
 @cache

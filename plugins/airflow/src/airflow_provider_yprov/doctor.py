@@ -76,7 +76,7 @@ def _listener() -> Iterator[tuple[bool | None, str]]:
 
     others: set[str] = set()
     for where, manager in (("scheduler", of_core()), ("task processes", of_tasks())):
-        names = {type(one).__module__ for one in manager.pm.get_plugins()}
+        names = {getattr(one, "__name__", type(one).__module__) for one in manager.pm.get_plugins()}
         if __package__ + ".listener" not in names:
             yield False, f"not registered for {where}"
             return
@@ -126,7 +126,7 @@ def _store(found: config.Config) -> Iterator[tuple[bool | None, str]]:
 
 
 def _export(found: config.Config) -> Iterator[tuple[bool | None, str]]:
-    from airflow_provider_yprov.dag_run import export_log
+    from airflow_provider_yprov.detached import export_log
 
     if found.core.export == "never":
         yield None, "documents are built by: yprov4wms export RUN --store " + found.core.store

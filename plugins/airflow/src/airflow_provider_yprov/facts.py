@@ -161,6 +161,17 @@ def _merged(params: Mapping[str, Any] | None, conf: Mapping[str, Any] | None) ->
     return {key: (conf or {}).get(key, value) for key, value in (params or {}).items()}
 
 
+def parameters(rendered: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Template fields, without those that are empty."""
+    found = {
+        name: value
+        for name, value in rendered.items()
+        # An array has no truth of its own.
+        if value is not None and not (isinstance(value, str | list | dict | tuple) and not value)
+    }
+    return found or None
+
+
 def software() -> list[Software]:
     """This plugin, the core, and Python."""
     return [

@@ -242,7 +242,7 @@ def _happened(
                     host=ran.hostname or None,
                     pid=ran.pid,
                     inputs=inlets.get(ran.task_id),
-                    parameters={k: plain(v) for k, v in rendered.items() if v is not None} or None,
+                    parameters=facts.parameters({k: plain(v) for k, v in rendered.items()}),
                 )
             if key in outlets:
                 yield events.TaskExecuted(

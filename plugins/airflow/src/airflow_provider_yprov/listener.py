@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -16,8 +17,10 @@ from airflow_provider_yprov.task import TaskProcess
 from yprov4wms.events import Status
 
 log = logging.getLogger(__name__)
-#: What this process has warned of.
-_said: set[str] = set()
+#: The same warning is not given again for so many seconds: what is wrong is so in every hook.
+QUIET = 600.0
+#: What this process has warned of, and when.
+_said: dict[str, float] = {}
 
 
 def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
@@ -31,8 +34,9 @@ def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             with contextlib.suppress(Exception):
                 text = " ".join(f"{type(error).__name__}: {error}".split())
-                if text not in _said:  # a setting that is wrong is so in every hook
-                    _said.add(text)
+                now = time.monotonic()
+                if now - _said.get(text, -QUIET) >= QUIET:
+                    _said[text] = now
                     log.warning("yprov: provenance is incomplete (%s: %s)", hook.__name__, text)
 
     return guarded

@@ -172,20 +172,19 @@ def run(dag_run: DagRun, redact: Any) -> RunFacts:
     )
 
 
-def dag(dag_run: DagRun) -> DagFacts | None:
-    """The structure of the run's DAG, where the caller has it loaded."""
+def dag(dag_run: DagRun, redact: Any) -> DagFacts | None:
+    """The structure of the run's DAG, where the caller has it loaded; redact as in `run`."""
     found = getattr(dag_run, "dag", None)
-    return structure(found) if found is not None else None
+    return _structure(found, redact) if found is not None else None
 
 
-def structure(dag: Any) -> DagFacts:
-    """dag: a SerializedDAG, or a DAG of the Task SDK."""
+def _structure(dag: Any, redact: Any) -> DagFacts:
     groups = list(_groups(dag.task_group, None))
     return DagFacts(
         tasks=tuple(_task(task) for task in dag.task_dict.values()),
         groups=tuple(groups),
         file=getattr(dag, "fileloc", None),
-        params=_params(dag.params),
+        params=_params(dag.params, redact),
         attributes={
             "relative_file": _text(getattr(dag, "relative_fileloc", None)),
             "dag_display_name": _differs(getattr(dag, "dag_display_name", None), dag.dag_id),
@@ -271,9 +270,9 @@ def _assets(found: Iterable[Any]) -> str | None:
     return ", ".join(name for name in names if name) or None
 
 
-def _params(params: Any) -> dict[str, Any] | None:
+def _params(params: Any, redact: Any) -> dict[str, Any] | None:
     found = params.dump() if hasattr(params, "dump") else dict(params or {})
-    return {key: plain(value) for key, value in found.items()} or None
+    return {key: redact(plain(value), key) for key, value in found.items()} or None
 
 
 def _differs(value: Any, other: str) -> str | None:

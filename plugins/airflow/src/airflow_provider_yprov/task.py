@@ -7,10 +7,12 @@ import logging
 import os
 import platform
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_yprov import assets, config, facts, ids
-from airflow_provider_yprov.patience import Patience
+from airflow_provider_yprov.detached import start_detached
+from airflow_provider_yprov.patience import Patience, StoreTimeoutError
 from yprov4wms import events, journal
 from yprov4wms.events import File, Process, Status
 from yprov4wms.identity import Identity
@@ -95,7 +97,7 @@ class TaskProcess:
                 processes=[Process(pid=self._pid, started=self._began, ended=now())],
                 usage=usage,
             )
-            self._patience.run(lambda: self._tell_last(executed, children=True, outputs=outputs))
+            self._in_time(lambda: self._tell_last(executed, children=True, outputs=outputs))
 
     def stop(self) -> None:
         """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
@@ -111,10 +113,19 @@ class TaskProcess:
                     usage=self._stop_meter(),
                     host=socket.gethostname(),
                 )
-                self._patience.run(lambda: self._tell_last(suspended, children=False))
+                self._in_time(lambda: self._tell_last(suspended, children=False))
         self._stop_meter()
         self._restore_environment()
         self._patience.rest()
+
+    def _in_time(self, tell: Callable[[], None]) -> None:
+        """What is on its way to a store that takes its time is sent by another process."""
+        try:
+            self._patience.run(tell)
+        except StoreTimeoutError:
+            if self._recorder is None or not self._recorder.folder.remote:
+                raise
+            start_detached("sweep", self._config.core.store, self.run_id)
 
     def _open(self) -> Recorder:
         if self._recorder is None:
@@ -202,13 +213,10 @@ def _rendered(task: Any) -> dict[str, Any] | None:
     """Template fields as rendered, as Airflow keeps them: cut, and with secrets masked."""
     from airflow.sdk._shared.secrets_masker import redact
 
-    found: dict[str, Any] = {}
-    for name in task.template_fields:
-        value = getattr(task, name, None)
-        if value is None or value == [] or value == {} or value == ():
-            continue
-        found[name] = plain(redact(_serialized(value, name), name))
-    return found or None
+    given = facts.parameters({name: getattr(task, name, None) for name in task.template_fields})
+    return {
+        name: plain(redact(_serialized(value, name), name)) for name, value in (given or {}).items()
+    } or None
 
 
 def _serialized(value: Any, name: str) -> Any:
@@ -220,10 +228,15 @@ def _serialized(value: Any, name: str) -> Any:
 
 
 def _told(error: object) -> str | None:
+    """With secrets masked as Airflow masks them in its logs."""
+    from airflow.sdk._shared.secrets_masker import redact
+
+    if error is None:
+        return None
+    text = str(redact(str(error)))
     if isinstance(error, BaseException):
-        text = str(error)
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return str(error) if error is not None else None
+    return text
 
 
 def _text(value: object) -> str | None:
