@@ -113,3 +113,36 @@ def test_beside_provenance_of_cwltools_own_both_are_whole(project: Project) -> N
     assert (
         document.section("activity")[task(document, "train[0]")]["yprov4wfs:status"] == "completed"
     )
+
+
+YPROV4ML = """
+import json, os
+
+os.makedirs("prov/digits_0/metrics_GR0")
+with open("prov/digits_0/prov_digits_GR0_0.json", "w") as file:
+    json.dump({
+        "prefix": {"yprov": "https://github.com/HPCI-Lab/yProv4ML", "default": "digits_GR0_0"},
+        "activity": {"digits_GR0_0": {"yprov:experiment_name": "digits_GR0_0"}},
+    }, file)
+"""
+
+
+def test_a_run_by_yprov4ml_among_the_outputs_is_nested(project: Project) -> None:
+    project.write(
+        "train.cwl",
+        """
+        cwlVersion: v1.2
+        class: CommandLineTool
+        arguments: [$(inputs.python), $(inputs.script)]
+        inputs: {script: File, python: string}
+        outputs: {runs: {type: Directory, outputBinding: {glob: prov}}}
+        """,
+    )
+    script = project.write("yprov4ml.py", YPROV4ML)
+    project.job(script=script, python=sys.executable)
+    document = project.recorded("--outdir", "o", "train.cwl", "job.json")
+    (entity,) = [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
+    assert (entity["yprov4wms:dialect"], entity["yprov4wms:dialect_version"]) == (
+        "yprov4ml",
+        "3.2.5+",
+    )

@@ -452,8 +452,12 @@ class FilesHashed(Event, tag="files-hashed", kw_only=True):
 class ChildAttached(Event, tag="child-attached", kw_only=True):
     """A provenance document of a child run, copied to ``children/<sha256>``.
 
-    type: the dialect, ``yprov4wms-ml`` for this project's own recorder.
+    type: the dialect, ``yprov4wms-ml`` for this project's own recorder; ``version`` of it,
+        as far as it is known.
+    document: its ``origin`` is where the child left it.
     complete: false where the child's own end was not recorded.
+    repaired: what its document says in another form now, or could not keep.
+    doubt: why it may be of another task.
     """
 
     task: str
@@ -462,6 +466,9 @@ class ChildAttached(Event, tag="child-attached", kw_only=True):
     type: str
     document: File
     complete: bool = True
+    version: str | None = None
+    repaired: list[str] | None = None
+    doubt: str | None = None
 
 
 class RecorderFailed(Event, tag="recorder-failed", kw_only=True):

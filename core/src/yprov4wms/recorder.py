@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from yprov4wms import events, journal
+from yprov4wms import candidates, events, journal
 from yprov4wms.events import File, FileType, Status
 from yprov4wms.hasher import Hasher
 from yprov4wms.identity import Identity
@@ -96,6 +96,9 @@ class Recorder:
         self.run_id = run_id or new_run_id()
         self.failures = 0
         self._warn = warn
+        self._directory = directory
+        #: Child runs that were found, and are an attempt's for sure.
+        self._settled: set[str] = set()
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._remote = remote
@@ -217,15 +220,47 @@ class Recorder:
         """`describe` with the checksum, for which it waits."""
         return self._identity.checksum(self._identity.describe(path))
 
-    def collect_children(self, task: str, attempt: int, inner_retries: int = 0) -> None:
-        """Take in the child runs that this attempt left in the store.
+    def collect_children(
+        self,
+        task: str,
+        attempt: int,
+        inner_retries: int = 0,
+        outputs: Iterable[File] | None = None,
+        search: bool = False,
+        began: str | None = None,
+        shared: bool = False,
+    ) -> None:
+        """Take in the child runs that this attempt left in the store, and elsewhere.
 
-        inner_retries: how many times a process of the engine's may have repeated it.
+        inner_retries: how many times a process of the engine's may have repeated it. outputs:
+        those of the attempt; among them are runs of other recorders. search: look for such
+        runs in the run's directory as well; they are taken where they fall in the time since
+        ``began``, and are in doubt where it is ``shared``: other tasks ran at the time.
         """
+        known: set[str] = set()
         for retry in range(inner_retries + 1):
-            self._collect(task, attempt + retry * events.INNER_RETRY)
+            self._collect(task, attempt + retry * events.INNER_RETRY, known)
+        if not outputs and not search:
+            return
+        with self.guard("looking for child runs", task, attempt):
+            declared = candidates.among(outputs or (), self._directory)
+            near: list[str] = []
+            if search and began is not None:
+                moment = int(datetime.fromisoformat(began).timestamp() * 1e9)
+                near = candidates.under(self._directory, moment)
+            if not self.recording or not (declared or near):
+                return
+            from yprov4wms.ml import discover
 
-    def _collect(self, task: str, attempt: int) -> None:
+            for child in discover.found(
+                *(self.folder, task, attempt, declared, near, self._directory),
+                *(began, shared, known | self._settled),
+            ):
+                self.emit(child)
+                if child.doubt is None:
+                    self._settled.add(child.child)
+
+    def _collect(self, task: str, attempt: int, known: set[str]) -> None:
         with self.guard("collecting child runs", task, attempt):
             if not self.folder.may_have_ml_runs(task, attempt):
                 return
@@ -233,6 +268,7 @@ class Recorder:
             from yprov4wms.ml import collect
 
             for child in collect.children(self.folder, task, attempt):
+                known.add(child.child)
                 self.emit(child)
 
     def flush(self) -> None:

@@ -416,7 +416,7 @@ def test_labels_and_types_become_one_plain_string_and_the_others_are_kept() -> N
     assert one["yprov4wms:further_type"] == ["x:T", "z:U"]
     assert one["yprov4wms:further_label"] == ["two"]
     two = found["entity"][by_label(found, "b")]
-    assert (two["ml1_x:k"], two["ml1_x:l"]) == ("1", "3")
+    assert (two["ml1_x:k"], two["ml1_x:l"]) == (["1", "2"], "3")
 
 
 def test_times_without_a_zone_are_kept_as_they_are_and_others_as_times() -> None:
@@ -462,12 +462,42 @@ def test_relations_that_prov_does_not_allow_become_influences_that_say_what_they
         dialect="prov",
     )
     told = [r["yprov4wms:original_relation"] for r in found["wasInfluencedBy"].values()]
-    assert sorted(told) == ["wasGeneratedBy", "wasStartedBy"]
+    assert told == ["wasGeneratedBy"]
+    ((_, start),) = found["wasStartedBy"].items()
+    assert start == {
+        "prov:activity": by_label(found, "x:epoch", "activity"),
+        "prov:starter": by_label(found, "x:run", "activity"),
+    }
+    (child,) = [v for v in found["entity"].values() if v["prov:type"] == "prov:Bundle"]
+    assert child["yprov4wms:repaired"] == [
+        "1 x wasGeneratedBy that PROV does not allow: an influence",
+        "2 x wasGeneratedBy without both its ends: left out",
+        "1 x wasStartedBy whose trigger is an activity: prov:starter",
+    ]
     assert len(makers(found, by_label(found, "x:e"))) == 1
     run = by_label(found, "x:run", "activity")
     assert (run, TRAIN) in related(found, "wasInformedBy", "nested")
     levels = [k for k, v in found["activity"].items() if v.get("yprov4wfs:level") == "2"]
     assert levels == [run]
+
+
+def test_a_start_by_an_activity_alone_is_kept() -> None:
+    start = {"prov:activity": "x:epoch", "prov:starter": "x:run", "prov:time": "2026-01-01T00:00Z"}
+    end = {"prov:activity": "x:epoch", "prov:ender": "x:run"}
+    found = nested(
+        foreigner(
+            activity={"x:run": {}, "x:epoch": {}},
+            wasStartedBy={"_:1": start},
+            wasEndedBy={"_:2": end},
+        ),
+        dialect="prov",
+    )
+    run, epoch = (by_label(found, f"x:{name}", "activity") for name in ("run", "epoch"))
+    ((_, started_by),) = found["wasStartedBy"].items()
+    assert (started_by["prov:activity"], started_by["prov:starter"]) == (epoch, run)
+    assert started_by["prov:time"] == "2026-01-01T00:00:00.000000+00:00"
+    assert list(found["wasEndedBy"].values()) == [{"prov:activity": epoch, "prov:ender": run}]
+    assert (epoch, run) in related(found, "wasInformedBy")
 
 
 def test_the_only_root_of_a_dialect_without_levels_is_the_ml_run() -> None:

@@ -276,6 +276,8 @@ def _children(console: Console, run: Run, folder: RunFolder, everything: bool) -
         name, status, params, metrics = _summary(content)
         if not child.complete:
             status = f"{status} (no end was recorded)"
+        if child.doubt is not None:
+            status = f"{status} (in doubt: {child.doubt})"
         cells = (name or child.child, labels.get(child.task) or child.task, status, params, metrics)
         table.add_row(*(Text(style.plain(cell)) for cell in cells))
     console.print(table)

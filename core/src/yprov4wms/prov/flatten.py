@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from posixpath import normpath
 from typing import Any
 
 from yprov4wms.events import ChildAttached, File, Status
 from yprov4wms.prov import foreign
 from yprov4wms.prov.foreign import Record, Records
+from yprov4wms.prov.islands import Islands
 from yprov4wms.prov.values import local_name, string
 from yprov4wms.prov.vocabulary import (
     DRAWN,
@@ -33,11 +35,11 @@ _NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x1f]*[#/:
 _TYPES = {"entity": "prov:Entity", "activity": "prov:Activity", "agent": "prov:Agent"}
 _TIMES = ("prov:startTime", "prov:endTime")
 _TIMED = ("used", "wasGeneratedBy", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy")
+_STARTERS = {"wasStartedBy": "prov:starter", "wasEndedBy": "prov:ender"}
 _FURTHER_ENDS = {
     "wasAssociatedWith": "prov:plan",
     "wasDerivedFrom": "prov:activity",
-    "wasStartedBy": "prov:starter",
-    "wasEndedBy": "prov:ender",
+    **_STARTERS,
     "actedOnBehalfOf": "prov:activity",
 }
 
@@ -125,6 +127,8 @@ class Child:
             if section in ("wasInformedBy", "wasStartedBy"):
                 first, _, second, _ = RELATIONS[section]
                 one, two = self.records.end(record, first), self.records.end(record, second)
+                if two is None:
+                    two = self.records.end(record, "prov:starter")
                 if two in activities and one != two:
                     inner.add(one)
         return [a for a in activities if a not in inner] or list(activities)
@@ -134,13 +138,15 @@ class Flattened:
     """A child's records under their new identifiers, to be written with `write_to`.
 
     shared: by old identifier, the versions of the attempt's own files. ``made`` are those
-    of them that the child generated.
+    of them that the child generated. ``repairs`` counts, in words, what could not stand as
+    it was.
     """
 
     def __init__(
         self, child: Child, document: str, attempt: str, agent: str, shared: dict[str, str]
     ) -> None:
         self.made: set[str] = set()
+        self.repairs: Counter[str] = Counter()
         self._child = child
         self._shared = shared
         self._agent = agent
@@ -151,9 +157,10 @@ class Flattened:
         self._elements: list[tuple[str, str, str]] = []
         self._relations: list[tuple[str, str, str, str]] = []
         self._plans: set[str] = set()
+        self._activities: set[str] = set()
         self._makers: set[str] = set()
         self._associated: set[str] = set()
-        self._islands = _Islands()
+        self._islands = Islands()
         self._add_elements()
         for section, record in child.records.relations:
             self._add_relation(section, record)
@@ -165,8 +172,15 @@ class Flattened:
         writer.prefixes.update(self._prefixes)
         for element in self._elements:
             writer.element(*element)
-        for relation in self._relations:
-            writer.relation(*relation)
+        for section, one, two, more in self._relations:
+            if section in _STARTERS and two in self._activities:
+                writer.started(section, one, _STARTERS[section], two, more)
+            else:
+                writer.relation(section, one, two, more)
+
+    def told(self) -> list[str]:
+        """The repairs as people read them."""
+        return [f"{count} x {what}" for what, count in self.repairs.items()]
 
     # -- elements ---------------------------------------------------------------
 
@@ -186,6 +200,8 @@ class Flattened:
                     clash = section == "activity" and "entity" in kinds
                     new = child.identifier(original, " (activity)" if clash else "")
                     kinds[section] = new
+                    if section == "activity":
+                        self._activities.add(new)
                     is_run = section == "activity" and original == run
                     body = self._body(section, original, new, values, is_run)
                     self._elements.append((section, new, body))
@@ -215,16 +231,20 @@ class Flattened:
             plain = foreign.text(value)
             if plain is not None:
                 found[name] = string(self._type(plain) if name == "prov:type" else plain)
-            if isinstance(value, list) and len(value) > 1:
-                self._put(found, f"yprov4wms:further_{name[5:]}", value[1:])
+            self._further(found, name, value)
         elif (section in _TYPES and name in _TIMES) or (section in _TIMED and name == "prov:time"):
             moment = foreign.time(value) if section != "entity" and section != "agent" else None
             if moment is not None:
                 found[name] = string(moment)
+                self._further(found, name, value)
             else:
                 self._put(found, f"yprov4wms:prov_{name[5:]}", value)
         else:
             self._put(found, self._attribute_name(section, name, value), value)
+
+    def _further(self, found: dict[str, str], name: str, value: Any) -> None:
+        if isinstance(value, list) and len(value) > 1:
+            self._put(found, f"yprov4wms:further_{name[5:]}", value[1:])
 
     def _attribute_name(self, section: str, name: str, value: Any) -> str:
         if name.startswith("prov:"):
@@ -241,7 +261,9 @@ class Flattened:
 
     def _put(self, found: dict[str, str], name: str, value: Any) -> None:
         legal = foreign.value(value, self._reference)
-        if legal is not None:
+        if legal is None:
+            self.repairs["attribute without a value: left out"] += 1
+        else:
             while name in found:
                 name += "_"
             found[name] = legal
@@ -290,10 +312,14 @@ class Flattened:
         first, kind, second, other = RELATIONS[section]
         names = [self._child.records.end(record, name) for name in (first, second)]
         one, two = self._end(names[0], kind), self._end(names[1], other)
+        started = section in _STARTERS and one is not None and two is None
+        if started and self._start(section, str(one), names[1], record):
+            return
         legal = one is not None and two is not None
         if not legal:
             one, two = self._end(names[0], None), self._end(names[1], None)
         if one is None or two is None:
+            self.repairs[f"{section} without both its ends: left out"] += 1
             return
         if section == "wasGeneratedBy":
             legal = legal and one not in self._makers
@@ -304,6 +330,7 @@ class Flattened:
         found: dict[str, str] = {}
         if not legal:
             found["yprov4wms:original_relation"] = string(section)
+            self.repairs[f"{section} that PROV does not allow: an influence"] += 1
             section = "wasInfluencedBy"
         for name, value in record.items():
             if name not in (first, second):
@@ -311,11 +338,35 @@ class Flattened:
         more = ",".join(f'"{name}":{value}' for name, value in found.items())
         self._relate(section, one, two, more)
 
+    def _start(self, section: str, one: str, trigger: str | None, record: Record) -> bool:
+        """Write a start (or end) by an activity; a trigger that is one is the starter.
+
+        Viewers draw it by the communication that goes with it.
+        """
+        name = _STARTERS[section]
+        starter = self._end(trigger, "activity")
+        if starter is not None:
+            self.repairs[f"{section} whose trigger is an activity: {name}"] += 1
+        elif trigger is None:
+            starter = self._end(foreign.text(record.get(name)), "activity")
+        if starter is None or starter == one:
+            return False
+        found: dict[str, str] = {}
+        for key, value in record.items():
+            if key not in ("prov:activity", "prov:trigger", name):
+                self._relation_attribute(found, section, key, value)
+        more = ",".join(f'"{key}":{value}' for key, value in found.items())
+        self._relate(section, one, starter, more)
+        if section == "wasStartedBy":
+            self._relate("wasInformedBy", one, starter)
+        return True
+
     def _relation_attribute(
         self, found: dict[str, str], section: str, name: str, value: Any
     ) -> None:
         if name in ("prov:generation", "prov:usage"):
-            return  # They name relations, whose identifiers are not kept.
+            self.repairs[f"{name} of {section}: left out, relations have other identifiers"] += 1
+            return
         if name == _FURTHER_ENDS.get(section):
             end = self._end(foreign.text(value), OPTIONAL_ENDS[name])
             if end is not None and (name != "prov:plan" or end in self._plans):
@@ -345,34 +396,3 @@ class Flattened:
                 self._relate("hadMember", document, identifier)
             else:
                 self._relate("wasAttributedTo", document, identifier)
-
-
-class _Islands:
-    """Which elements hang together."""
-
-    def __init__(self) -> None:
-        self._above: dict[str, str] = {}
-        self._sections: dict[str, str] = {}
-
-    def add(self, section: str, identifier: str) -> None:
-        self._sections.setdefault(identifier, section)
-
-    def join(self, one: str, two: str) -> None:
-        self._above[self._top(one)] = self._top(two)
-
-    def apart(self, known: tuple[str, ...]) -> list[tuple[str, str]]:
-        """One element of each island that ``known`` is not on, activities first."""
-        reached = {self._top(identifier) for identifier in known}
-        found: list[tuple[str, str]] = []
-        for wanted in ("activity", "entity", "agent"):
-            for identifier, section in self._sections.items():
-                top = self._top(identifier)
-                if section == wanted and top not in reached:
-                    reached.add(top)
-                    found.append((section, identifier))
-        return found
-
-    def _top(self, identifier: str) -> str:
-        while (above := self._above.get(identifier, identifier)) != identifier:
-            identifier = above
-        return identifier

@@ -46,6 +46,11 @@ def read(content: bytes) -> Records:
         document = msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
+    return read_decoded(document)
+
+
+def read_decoded(document: object) -> Records:
+    """As `read`, of a document as ``json`` decodes it."""
     if not isinstance(document, dict):
         raise ValueError("it is no JSON object")
     for section in ("prefix", *ELEMENTS, *RELATIONS):
@@ -66,12 +71,27 @@ def read(content: bytes) -> Records:
 
 
 def _merged(found: object) -> Record:
-    """Several records of one element say all that they say; of two values the first stands."""
+    """Several records of one element say all that they say."""
+    if isinstance(found, dict):
+        return found
     merged: Record = {}
-    for one in found if isinstance(found, list) else [found]:
-        if isinstance(one, dict):
-            merged = {**one, **merged}
+    for one in found if isinstance(found, list) else ():
+        for name, said in one.items() if isinstance(one, dict) else ():
+            if name not in merged:
+                merged[name] = said
+            elif said != merged[name]:
+                merged[name] = _distinct([merged[name], said])
     return merged
+
+
+def _distinct(values: list[Any]) -> Any:
+    """Of values, some of which are several already, each once."""
+    found: list[Any] = []
+    for value in values:
+        for one in value if isinstance(value, list) else [value]:
+            if one not in found:
+                found.append(one)
+    return found[0] if len(found) == 1 else found
 
 
 def _single(section: str, found: object) -> Iterator[Record]:

@@ -48,9 +48,11 @@ class Nesting:
 
         content: of the child's document, or a text that says why there is none. uses, makes:
         the file versions of the attempt. Returns those that the child made. A document that
-        cannot be had, or cannot stand in this one as it should, is linked with the reason.
+        cannot be had, or cannot stand in this one as it should, is linked with the reason; so
+        is one that may be another task's.
         """
         self._count += 1
+        mode = self._mode if child.doubt is None else "link"
         document = f"{RUN}:{hashed_name('document', attempt, child.child)}"
         records, note = _NOTHING, None
         if isinstance(content, str):
@@ -64,18 +66,19 @@ class Nesting:
         one = Child(records, child, prefix, namespace, self._directory, self._login)
         shared = one.shared(uses, makes)
         flat = None
-        if self._mode == "bundle" and isinstance(content, bytes) and note is None:
+        if mode == "bundle" and isinstance(content, bytes) and note is None:
             note = self._bundle(document, child, content, records)
-        elif self._mode == "flatten" and one.roots:
+        elif mode == "flatten" and one.roots:
             flat = Flattened(one, document, attempt, agent, shared)
             refusal = _refusal(flat, document, attempt, agent, uses, makes)
             if refusal is not None:
                 flat, note = None, f"not flattened: {refusal}"
             elif records.bundles:
                 note = "its bundles are left out"
-        elif self._mode == "flatten" and note is None:
+        elif mode == "flatten" and note is None:
             note = "not flattened: it has no activity"
-        self._document(document, child, attempt, note)
+        repaired = [*(child.repaired or ()), *(flat.told() if flat is not None else ())]
+        self._document(document, child, attempt, note, repaired)
         if flat is None:
             self._summary(one, child, document, attempt, agent, shared)
             return set()
@@ -89,7 +92,12 @@ class Nesting:
         return run_namespace(name if count == 1 else f"{name}.{count}")
 
     def _document(
-        self, identifier: str, child: ChildAttached, attempt: str, note: str | None
+        self,
+        identifier: str,
+        child: ChildAttached,
+        attempt: str,
+        note: str | None,
+        repaired: list[str],
     ) -> None:
         file = child.document
         values = {
@@ -99,12 +107,18 @@ class Nesting:
             "yprov4wms:path": file.path,
             "yprov4wms:size": file.size,
             "yprov4wms:sha256": file.sha256,
+            "yprov4wms:origin": file.origin,
             "yprov4wms:dialect": child.type,
+            "yprov4wms:dialect_version": child.version,
             "yprov4wms:child_run": child.child,
             "yprov4wms:complete": child.complete,
             "yprov4wms:note": note,
+            "yprov4wms:doubt": child.doubt,
         }
-        self._writer.element("entity", identifier, attributes(values))
+        body = attributes(values)
+        if repaired:
+            body += f',"yprov4wms:repaired":[{",".join(string(text) for text in repaired)}]'
+        self._writer.element("entity", identifier, body)
         self._writer.relation("wasGeneratedBy", identifier, attempt)
 
     def _bundle(

@@ -83,7 +83,8 @@ RULES: dict[str, str] = {
     "(design 5; PROV-CONSTRAINTS 53, 54)",
     "bundle-entity": "An entity of the document stands for each bundle (design 5; PROV-DM 5.4.2)",
     # -- relations
-    "missing-end": "A relation has both its ends, each one identifier (design 5)",
+    "missing-end": "A relation has both its ends, each one identifier; a start or end may have its "
+    "starter or ender alone (design 5; PROV-DM 5.1.6)",
     "undeclared-end": "Every end of a relation is declared in its bundle or document (design 5)",
     "wrong-end": "Every end is of the kind that PROV gives it (PROV-DM 5; PROV-CONSTRAINTS 50)",
     # -- values

@@ -78,6 +78,13 @@ class ProvJsonWriter:
         end = f",{more}}}" if more else "}"
         spool.add(f'{spool.head}{spool.count + 1}{one}{first}{two}{second}"{end}')
 
+    def started(self, section: str, activity: str, name: str, starter: str, more: str = "") -> None:
+        """A start or end by an activity, and no entity that is known; ``name``: of that end."""
+        spool = self._sections[section]
+        end = f",{more}}}" if more else "}"
+        place = f"{spool.head}{spool.count + 1}{spool.ends[0]}{activity}"
+        spool.add(f'{place}","{name}":"{starter}"{end}')
+
     def bundle(self, identifier: str, content: bytes) -> None:
         """A bundle; ``content`` is a JSON object of sections."""
         self._bundles.add(f',\n"{identifier}":{content.decode()}')

@@ -101,7 +101,7 @@ class TaskProcess:
                 processes=self._process(),
                 usage=usage,
             )
-            self._in_time(lambda: self._tell_last(executed, children=True))
+            self._in_time(lambda: self._tell_last(executed, children=True, outputs=outputs))
 
     def stop(self) -> None:
         """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
@@ -151,12 +151,14 @@ class TaskProcess:
             )
         return self._recorder
 
-    def _tell_last(self, event: events.Event, children: bool) -> None:
+    def _tell_last(
+        self, event: events.Event, children: bool, outputs: list[events.File] | None = None
+    ) -> None:
         recorder = self._open()
         recorder.emit(event)
         # From an object store they are collected when the document is built.
         if children and not recorder.folder.remote:
-            recorder.collect_children(self.task, self.attempt)
+            recorder.collect_children(self.task, self.attempt, outputs=outputs)
         recorder.close()
 
     def _stop_meter(self) -> dict[str, events.Figure] | None:

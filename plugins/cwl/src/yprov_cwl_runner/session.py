@@ -269,7 +269,7 @@ class Session:
         }
         return found | self._settings.for_processes()
 
-    def taken_in(self, node: Node) -> None:
+    def taken_in(self, node: Node, outputs: list[File] | None = None) -> None:
         """Take in the child runs of a task, before cwltool deletes its folders."""
         recorder = self._recorder
         assert recorder is not None
@@ -280,7 +280,7 @@ class Session:
         if node.spool is not None:
             with recorder.guard("taking in child runs", node.id, node.attempt):
                 recorder.folder.take_in(node.spool)
-        recorder.collect_children(node.id, node.attempt)
+        recorder.collect_children(node.id, node.attempt, outputs=outputs)
 
     def last_error(self) -> str | None:
         return self._errors.take()

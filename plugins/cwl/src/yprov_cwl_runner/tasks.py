@@ -177,7 +177,7 @@ class Node:
                     outputs += values.files(port, value, self._output_file)
                 outputs = [file for file in outputs if not self._is_input(file)]
                 outputs += self._changed() if self.in_place else []
-            session.taken_in(self)
+            session.taken_in(self, outputs)
             meter, code = self.meter, self.exit_code
             code = meter.exit_code if code is None and meter is not None else code
             processes = meter.processes if meter is not None else []

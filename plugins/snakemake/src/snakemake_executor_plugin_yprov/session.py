@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,18 @@ class _Live:
         self.group: str | None = None
         #: A Snakemake of its own runs it.
         self.spawned = False
+        #: Another task ran at the time.
+        self.accompanied = False
 
     def mark_ran(self) -> None:
         self.ran = True
+
+    def lasted(self, least: float) -> bool:
+        """Whether it ran for so many seconds; false where that is not known."""
+        if self.began is None:
+            return False
+        took = datetime.now(UTC) - datetime.fromisoformat(self.began)
+        return took.total_seconds() >= least
 
 
 class Session:
@@ -242,7 +252,19 @@ class Session:
             with recorder.guard("describing outputs", live.task, live.attempt):
                 outputs = describer.outputs(job, live.task, live.attempt, status)
         retries = job.rule.restart_times or 0 if job is not None and live.spawned else 0
-        recorder.collect_children(live.task, live.attempt, retries)
+        others = list(self._live.values())
+        for other in others:
+            other.accompanied = True
+        recorder.collect_children(
+            live.task,
+            live.attempt,
+            retries,
+            outputs,
+            # What has ML runs takes longer than to look for them.
+            search=live.lasted(1.0),
+            began=live.began,
+            shared=live.accompanied or bool(others),
+        )
         code = live.meter.exit_code
         recorder.emit(
             events.TaskEnded(

@@ -156,6 +156,12 @@ class Scope:
         self._relations.add(identifier)
         first, kind, second, other = RELATIONS[section]
         one = self._end(section, identifier, first, record.get(first), kind)
+        if second == "prov:trigger" and second not in record:
+            starter = "prov:starter" if section == "wasStartedBy" else "prov:ender"
+            if starter in record:  # and no trigger, as PROV-DM 5.1.6 and 5.1.7 allow
+                self._end(section, identifier, starter, record[starter], "activity")
+                self._attributes.check(section, identifier, record)
+                return
         two = self._end(section, identifier, second, record.get(second), other)
         if one is not None and two is not None:
             self._graph.relation(section, one, two, record)

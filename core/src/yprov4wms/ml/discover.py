@@ -1,0 +1,106 @@
+"""Child runs of other recorders that a task attempt left: read, and told as events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from yprov4wms.events import ChildAttached, File
+from yprov4wms.ml import readers
+from yprov4wms.ml.collect import SUFFIX
+from yprov4wms.ml.readers import ChildRun
+from yprov4wms.store import RunFolder
+
+#: How far clocks, and the times that a run notes, may be apart.
+_SLACK = timedelta(seconds=2)
+
+
+def found(
+    folder: RunFolder,
+    task: str,
+    attempt: int,
+    declared: Iterable[str],
+    near: Iterable[str],
+    directory: str,
+    began: str | None,
+    shared: bool,
+    known: set[str],
+) -> Iterator[ChildAttached]:
+    """Tell of each run once, and keep its document in the store.
+
+    declared: candidates among the attempt's outputs; near: others, where it worked. began:
+    when the attempt did. shared: other tasks ran at the time, where it worked. known: ids of
+    runs that it is known to have, to which these are added. Raises, in the end, what one of
+    them raised; one that is gone by now is none.
+    """
+    failure: Exception | None = None
+    for sure, paths in ((True, declared), (False, near)):
+        for path in paths:
+            try:
+                runs = readers.read(path, directory)
+            except (readers.ReadError, FileNotFoundError, NotADirectoryError):
+                continue
+            except Exception as error:  # readers are anybody's
+                failure = error
+                continue
+            for run in runs:
+                if run.id in known:
+                    continue
+                doubt = _doubt(run, began, sure, shared)
+                if doubt is None or doubt:
+                    known.add(run.id)
+                    yield attached(folder, run, task, attempt, directory, doubt or None)
+    if failure is not None:
+        raise failure
+
+
+def attached(
+    folder: RunFolder, run: ChildRun, task: str, attempt: int, directory: str, doubt: str | None
+) -> ChildAttached:
+    """Keep a run's document in the store; the event that tells of it. Raises OSError."""
+    digest = folder.keep(run.content, SUFFIX)
+    return event_of(run, task, attempt, digest, directory, doubt)
+
+
+def event_of(
+    run: ChildRun, task: str, attempt: int, digest: str, directory: str, doubt: str | None
+) -> ChildAttached:
+    source = run.sources[0]
+    if directory and source.startswith(directory.rstrip("/") + "/"):
+        source = source[len(directory.rstrip("/")) + 1 :]
+    document = File(
+        path=f"children/{digest}{SUFFIX}", size=len(run.content), sha256=digest, origin=source
+    )
+    return ChildAttached(
+        task=task,
+        attempt=attempt,
+        child=run.id,
+        type=run.dialect,
+        document=document,
+        complete=run.complete,
+        version=run.version,
+        repaired=list(run.repaired) or None,
+        doubt=doubt,
+    )
+
+
+def _doubt(run: ChildRun, began: str | None, sure: bool, shared: bool) -> str | None:
+    """Why a run may not be the attempt's; empty where it is not, None where it is."""
+    if began is not None:
+        start = datetime.fromisoformat(began) - _SLACK
+        if run.ended is not None and datetime.fromisoformat(run.ended) < start:
+            if not sure and not _touched_since(run, start):
+                return ""
+            return "by its times it ended before the task began"
+        if run.began is not None and datetime.fromisoformat(run.began) < start:
+            return "by its times it began before the task"
+    if sure:
+        return None
+    if run.began is None:
+        return "when it ran is not known, and it is none of the task's declared outputs"
+    return "other tasks ran in the same directory at the time" if shared else None
+
+
+def _touched_since(run: ChildRun, moment: datetime) -> bool:
+    return any(os.stat(source).st_mtime >= moment.timestamp() for source in run.sources)  # noqa: PTH116

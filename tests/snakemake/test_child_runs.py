@@ -1,0 +1,97 @@
+"""ML runs by yProv4ML's layout under real jobs: among their outputs, and where they worked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.documents import Document
+from tests.snakemake.project import Project
+
+#: Writes a run as yProv4ML 3.2.8 leaves it, of now.
+SCRIPT = """
+    import json, os, sys, time, uuid
+    from datetime import datetime, timezone
+
+    where, name = sys.argv[1:3]
+    def now():
+        return datetime.now(timezone.utc).replace(tzinfo=None).isoformat()
+    folder = f"{where}/{name}_0"
+    os.makedirs(f"{folder}/metrics_GR0")
+    began = now()
+    time.sleep(1.2)
+    with open(f"{folder}/metrics_GR0/Loss_training_None_GR0.csv", "w") as file:
+        file.write(f"epoch,value,timestep\\n0,0.5,{time.time_ns() // 1000000}\\n")
+    if name == "crash":
+        sys.exit(3)
+    with open("model.pt", "w") as file:
+        file.write("weights")
+    root = f"{name}_GR0_0"
+    document = {
+        "prefix": {"yprov": "https://github.com/HPCI-Lab/yProv4ML", "default": root},
+        "activity": {root: {
+            "yprov:experiment_name": root, "yprov:experiment_dir": folder,
+            "yprov:PID": str(uuid.uuid4()), "yprov:time_zone": "UTC+0000",
+            "prov:startedAtTime": began, "prov:endedAtTime": now(),
+        }},
+        "entity": {"model.pt//training": {
+            "prov:label": "model.pt", "prov:type": "provml:Model", "dcterms:identifier": "model.pt",
+        }},
+        "wasGeneratedBy": {"_:id1": {"prov:entity": "model.pt//training", "prov:activity": root}},
+    }
+    with open(f"{folder}/prov_{name}_GR0_0.json", "w") as file:
+        json.dump(document, file)
+"""
+
+SNAKEFILE = """
+import sys
+rule declared:
+    output: runs=directory("runs"), model="model.pt"
+    params: python=sys.executable
+    shell: "{params.python} train.py runs digits"
+rule undeclared:
+    output: "model.pt"
+    params: python=sys.executable
+    shell: "{params.python} train.py prov digits"
+rule crashed:
+    output: "never.txt"
+    params: python=sys.executable
+    shell: "{params.python} train.py prov crash"
+"""
+
+
+def ran(folder: Path, rule: str, status: int = 0) -> tuple[Document, str, list[str]]:
+    """A run of one rule; its document, its attempt, and what is nested in that."""
+    project = Project(folder)
+    project.snakefile(SNAKEFILE)
+    project.write("train.py", SCRIPT)
+    done = project.snakemake("--", rule)
+    assert done.returncode == status, done.stderr
+    assert "provenance is incomplete" not in done.stderr
+    document = project.document()
+    attempt = document.attempt_id(rule)
+    found = [
+        r["prov:informed"]
+        for r in document.links("wasInformedBy", informant=attempt)
+        if r["yprov4wms:link"] == "nested"
+    ]
+    return document, attempt, found
+
+
+def test_a_run_in_a_declared_directory_is_nested(tmp_path: Path) -> None:
+    document, attempt, (run,) = ran(tmp_path, "declared")
+    ((model, _),) = document.files("model.pt").items()
+    makers = {r["prov:activity"] for r in document.links("wasGeneratedBy", entity=model)}
+    assert makers == {attempt, run}
+
+
+def test_a_run_where_the_job_worked_is_nested(tmp_path: Path) -> None:
+    document, _, (run,) = ran(tmp_path, "undeclared")
+    assert document.section("activity")[run]["yprov4wfs:level"] == "2"
+    assert "model.pt" in document.made(run)
+
+
+def test_what_a_crashed_training_left_is_nested(tmp_path: Path) -> None:
+    document, _, nested = ran(tmp_path, "crashed", status=1)
+    assert len(nested) == 1
+    (entity,) = [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
+    assert (entity["yprov4wms:complete"], entity["yprov4wms:dialect"]) == (False, "yprov4ml")
