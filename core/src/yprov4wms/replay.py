@@ -138,6 +138,7 @@ def _finish(run: Run) -> None:
     if run.notes:
         for attempt in run.attempts():
             attempt.notes = run.notes.get((attempt.task, attempt.key))
+    _find_main_file(run)
     _find_sources(run)
     dropped = _drop_unbegun(run)
     for task in run.tasks.values():
@@ -177,6 +178,19 @@ def _expand(run: Run) -> None:
             else:
                 every = (expanded.get(before, [before]) for before in task.depends_on)
                 task.depends_on = [before for several in every for before in several]
+
+
+def _find_main_file(run: Run) -> None:
+    """Who runs an attempt has read the file that the workflow is written in."""
+    main = run.start.main_file
+    if main is None or main.sha256 is not None:
+        return
+    for attempt in run.attempts():
+        if attempt.executing_line is not None and b'"script"' in attempt.executing_line:
+            script = attempt.start.script if attempt.start else None
+            if script is not None and script.path == main.path and script.sha256:
+                run.start.main_file = script
+                return
 
 
 def _find_sources(run: Run) -> None:

@@ -230,11 +230,17 @@ def test_a_start_is_told_by_several_and_each_adds_what_it_knows() -> None:
     early = started(files=[File(path="in", sha256="2" * 64)])
     early.workflow, early.config = "w", {"a": 1}
     run = folded(told("worker", (1, early)), engine(planned("a"), second=50))
-    begun = run.times()
-    assert begun == (at(0), at(90))
+    assert run.times() == (at(0), at(90))
     assert run.start.config == {"a": 1}
     assert [file.path for file in run.start.files or ()] == ["in"]
     valid(run)
+
+
+def test_the_file_of_the_workflow_is_as_a_task_has_read_it() -> None:
+    first = started(began=at(0), main_file=File(path="/dags/dag.py"))
+    run = folded(told("engine", (0, first), (1, planned("a"))), process_of("a", 10))
+    assert run.start.main_file is not None
+    assert run.start.main_file.sha256 == "a" * 64
 
 
 def test_a_run_that_is_begun_again_has_no_end_until_the_next() -> None:

@@ -75,8 +75,9 @@ class TaskProcess:
                 parameters=_rendered(ti.task),
                 attributes=self._about(),
             )
-            # Of a mapped task's instances the first tells of the run for all.
-            told = [executing] if (ti.map_index or 0) > 0 else [start, executing]
+            # What begins a run, or was begun by assets, tells of the run, too.
+            first = not ti.task.upstream_task_ids and (ti.map_index or 0) <= 0
+            told = [start, executing] if first or triggered_by else [executing]
             self._patience.run(lambda: self._open().emit(*told))
             self._patience.rest()  # no thread of ours while the operator executes
         with _guarded("metering"):
