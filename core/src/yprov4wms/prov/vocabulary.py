@@ -65,6 +65,7 @@ class Type(StrEnum):
     FILE = "yprov4wms:File"
     SOFTWARE = "yprov4wms:Software"
     ENVIRONMENT = "yprov4wms:Environment"
+    SOURCE_CODE = "yprov4wms:SourceCode"
     ML_RUN = "yprov4wms:MLRun"
     ML_CONTEXT = "yprov4wms:MLContext"
     HYPERPARAMETER = "provml:HyperParameter"
