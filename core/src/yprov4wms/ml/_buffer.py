@@ -11,9 +11,10 @@ from yprov4wms.ml._series import SeriesFile, encode
 
 #: A value that comes this long (ns) after the last write is written at once.
 _PATIENCE = 900_000_000
-#: Elements of the flat list (4 per value) at which it is written, and at which it is given up.
+#: Elements of the flat list (4 per value) at which it is written.
 FULL = 4 * 8192
-_TOO_MANY = 4 * 1_000_000
+#: Bytes of blocks that wait for a store that takes nothing, beyond which new ones are lost.
+_MOST_WAITING = 64 << 20
 
 Key = tuple[str, str | None, str | None]
 
@@ -33,6 +34,7 @@ class Buffer:
         self._file: SeriesFile | None = None
         self._lock = threading.Lock()
         self._summaries: dict[int, list[Any]] = {}
+        self._waiting: list[bytes] = []
 
     def open(self, file: SeriesFile) -> None:
         self._file = file
@@ -54,7 +56,7 @@ class Buffer:
             return
         try:
             self.due = time.time_ns() + _PATIENCE
-            if self.pending and self._file is not None:
+            if self._file is not None and (self.pending or self._waiting):
                 self._write(self._file)
         finally:
             self._lock.release()
@@ -62,15 +64,18 @@ class Buffer:
     def _write(self, file: SeriesFile) -> None:
         # Other threads may add at its end meanwhile.
         rows = self.pending[:]
+        del self.pending[: len(rows)]
+        if rows:
+            self._summarise(rows)
+            self._waiting.append(self._encoded(rows))
         try:
-            file.append(self._encoded(rows))
+            while self._waiting:
+                file.append(self._waiting[0])
+                del self._waiting[0]
         except OSError as error:
             self._failed("writing metrics", error)
-            if len(rows) >= _TOO_MANY:
-                del self.pending[: len(rows)]
-            return
-        del self.pending[: len(rows)]
-        self._summarise(rows)
+            if sum(map(len, self._waiting)) > _MOST_WAITING:
+                del self._waiting[-1]
 
     def _encoded(self, rows: list[Any]) -> bytes:
         try:
@@ -132,4 +137,4 @@ class Buffer:
 
     def leave(self) -> None:
         """In a forked child, whose values are not the run's."""
-        self.known, self.pending, self._file = {}, [], None
+        self.known, self.pending, self._waiting, self._file = {}, [], [], None

@@ -411,11 +411,12 @@ class ActiveRun:
             self._guard.remove()
             if self._watch is not None:
                 self._watch.remove()
-        if self.recording:
+        wants_document = self._settings.export != "never"
+        if self.recording and (wants_document or any(products.values())):
             with self._log.guarded("building the document"):
                 from yprov4wms.ml import products as made
 
-                made.make(self, self._settings.export != "never", **products)
+                made.make(self, wants_document, **products)
 
     def _check_strict(self) -> None:
         if self._log.failures and self._settings.strict:
