@@ -242,6 +242,19 @@ def test_signals_are_let_go_at_the_end(command, tmp_path):
     assert not list(tmp_path.rglob("fates"))
 
 
+def test_a_handler_that_a_script_installs_stays(command):
+    code = """
+        import signal
+        with ml.start_run("x"):
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(42))
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    process = start(command, code)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 42
+
+
 def test_a_script_that_handles_sigterm_ends_its_run(command, record):
     code = f"""
 import signal

@@ -585,7 +585,7 @@ def test_a_store_that_has_room_again_is_told_what_it_missed(script, tiny, record
         import random
         for step in range(9_000):
             ml.log_metric("a", float(random.randrange(1000)))
-            if step % 9 == 0:
+            if step % 900 == 0:
                 ml.log_param("x", "y" * 100)
         fill.unlink()
         os.close(fd)

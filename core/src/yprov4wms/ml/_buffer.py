@@ -10,7 +10,7 @@ from typing import Any
 from yprov4wms.ml._series import SeriesFile, encode
 
 #: A value that comes this long (ns) after the last write is written at once.
-_PATIENCE = 900_000_000
+_PATIENCE = 200_000_000
 #: Elements of the flat list (4 per value) at which it is written.
 FULL = 4 * 8192
 #: Bytes of blocks that wait for a store that takes nothing, beyond which new ones are lost.
@@ -55,8 +55,8 @@ class Buffer:
         if not self._lock.acquire(blocking=wait):
             return
         try:
-            self.due = time.time_ns() + _PATIENCE
             if self._file is not None and (self.pending or self._waiting):
+                self.due = time.time_ns() + _PATIENCE
                 self._write(self._file)
         finally:
             self._lock.release()

@@ -62,14 +62,10 @@ class Watch:
 
     def remove(self) -> None:
         """Let go of the signals, and of a file to which nothing was written."""
-        for name, file in self._files.items():
-            if name == _CRASH:
-                faulthandler.disable()
-            else:
-                faulthandler.unregister(getattr(signal, name))
+        files = self._let_go()
+        for file in files:
             file.close()
-        if self._files:
-            self._files = {}
+        if files:
             with contextlib.suppress(OSError):
                 if self._path.stat().st_size == 0:
                     self._path.unlink()
@@ -77,12 +73,17 @@ class Watch:
 
     def leave(self) -> None:
         """In a forked child: its signals are not those of the run's process."""
+        self._let_go()
+
+    def _let_go(self) -> list[IO[bytes]]:
         for name in self._files:
             if name == _CRASH:
                 faulthandler.disable()
-            else:
+            # Else somebody has taken it since, whose handler this would remove.
+            elif signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
                 faulthandler.unregister(getattr(signal, name))
-        self._files = {}
+        files, self._files = list(self._files.values()), {}
+        return files
 
 
 class Fate(NamedTuple):

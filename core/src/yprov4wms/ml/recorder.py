@@ -100,7 +100,7 @@ class ActiveRun:
             self._log.failed("reading a setting", problem)
         self._guard.install()
         if self.recording:
-            self._keeper.every(0.5, self.buffer.flush)
+            self._keeper.every(0.25, self.buffer.flush)
         if wanted.sample_interval:
             self._keeper.every(wanted.sample_interval, self.log_system_metrics)
 
@@ -456,6 +456,8 @@ class ActiveRun:
                 self._takes()
                 if context is not None:
                     event["context"] = context
+                # What was logged before it is on disk before it.
+                self.buffer.flush()
                 self._log.write(context, event)
 
     def _value(
@@ -579,12 +581,17 @@ def log_metric(
     """
     # Called each step: each line here is measured (benchmarks/ml_recorder.py).
     run = _Process.run
-    if run is not None and type(value) is float and timestamp is None:
+    if run is not None and timestamp is None:
         if context is None:
             context = current()
         buffer = run.buffer
-        number = buffer.known.get((key, context, source))
+        try:
+            number = buffer.known[key, context, source]
+        except (KeyError, TypeError):
+            number = None
         if number is not None and (step is None or type(step) is int):
+            if type(value) is not float:
+                value = _checks.number(key, value)
             now = _now()
             pending = buffer.pending
             pending.extend((number, step, value, now))
