@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-
 #: NVML_TEMPERATURE_GPU, the one sensor that every device has.
 _CHIP = 0
 

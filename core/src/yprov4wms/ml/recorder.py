@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -23,8 +23,10 @@ from yprov4wms.ml._fate import Watch
 from yprov4wms.ml._keeper import Keeper
 from yprov4wms.ml._lifetime import CANCELLED, COMPLETED, FAILED, Guard, Outcome, outcome
 from yprov4wms.ml._log import EventLog, RecordingWarning, warn
+from yprov4wms.ml._sampler import Sampler
 from yprov4wms.ml._series import SeriesFile
-from yprov4wms.ml.collectors import Collectors
+from yprov4wms.ml.collectors import Sample
+from yprov4wms.ml.collectors.collecting import Collecting, carbon
 from yprov4wms.store import RunFolder, new_run_id
 
 __all__ = ["ActiveRun", "RecordingError", "RecordingWarning", "Wanted", "active", "start"]
@@ -52,7 +54,7 @@ class Wanted(NamedTuple):
     csv_separator: str = ","
     compress: bool = True
     sample_interval: float | None = None
-    collectors: Iterable[str] | None = None
+    collectors: tuple[str, ...] | None = None
     attributes: Mapping[str, Any] = {}
 
 
@@ -78,8 +80,9 @@ class ActiveRun:
         self._guard = Guard(self._finish, self._doubt)
         self.buffer = Buffer(self._log.failed)
         self._numbers: dict[tuple[str, str | None, str | None], int] = {}
-        self._collectors = Collectors(wanted.collectors, self._log.failed)
+        self._collectors = Collecting(wanted.collectors, self._log.failed)
         self._keeper = Keeper(self._log.failed)
+        self._sampler: Sampler | None = None
         self._watch: Watch | None = None
         self._place = _ranks.place(rank=wanted.rank)
         self.rank = self._place.rank if self._place else None
@@ -101,8 +104,11 @@ class ActiveRun:
         self._guard.install()
         if self.recording:
             self._keeper.every(0.25, self.buffer.flush)
+            self._keeper.every(30.0, self._collectors.refresh, first=0.5)
         if wanted.sample_interval:
-            self._keeper.every(wanted.sample_interval, self.log_system_metrics)
+            self._sampler = Sampler(
+                wanted.sample_interval, self.log_system_metrics, self._log.failed
+            )
 
     def _open(self, parent: Mapping[str, Any] | None, ordinal: int) -> None:
         base = _surroundings.base(parent, self.wanted.store, self._settings.store)
@@ -342,13 +348,26 @@ class ActiveRun:
 
     def log_system_metrics(self, context: str | None = None, step: int | None = None) -> None:
         """See `yprov4wms.ml.log_system_metrics`."""
+        self._sample(context, step, self._collectors.sample)
+
+    def log_carbon_metrics(self, context: str | None = None, step: int | None = None) -> None:
+        """See `yprov4wms.ml.log_carbon_metrics`."""
+
+        def samples() -> Iterator[Sample]:
+            yield from self._collectors.sample("energy")
+            yield from carbon(self._collectors.joules, self._settings.carbon_intensity)
+
+        self._sample(context, step, samples)
+
+    def _sample(
+        self, context: str | None, step: int | None, samples: Callable[[], Iterable[Sample]]
+    ) -> None:
         context = _checks.optional_name("context", context)
         context = current() if context is None else context
         step = None if step is None else _checks.step(step)
-        if not self._takes():
-            return
-        with self._lock:
-            for sample in self._collectors.sample():
+        # Without the lock: a collector may take its time, while others log.
+        if self._takes():
+            for sample in samples():
                 key = sample.name, context, sample.source
                 self._value(key, sample.value, step, _now(), sample.unit)
 
@@ -396,15 +415,16 @@ class ActiveRun:
     def _finish(self, found: Outcome, **products: bool) -> None:
         if self._closed is not None:
             return
+        if self._sampler is not None:
+            self._sampler.stop()
         self._keeper.stop()
+        self._collectors.close()
         with self._lock:
             if self.ended:
                 return
             series: list[dict[str, Any]] = []
             with self._log.guarded("storing metrics"):
                 series = self.buffer.close()
-            with self._log.guarded("closing collectors"):
-                self._collectors.close()
             last = {"kind": "ml-run-ended", **_known(**found._asdict(), series=series or None)}
             self._log.close(last)
             self._closed = "ended"
