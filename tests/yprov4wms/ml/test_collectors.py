@@ -21,6 +21,7 @@ from yprov4wms.ml.collectors.gpu import GPU
 from yprov4wms.ml.collectors.memory import Memory
 from yprov4wms.ml.collectors.network import Network
 
+ROOT = Path(__file__).parents[3]
 MEBIBYTE = 1 << 20
 
 
@@ -39,7 +40,7 @@ def burn(seconds):
 
 
 def test_those_that_are_registered_are_those_that_are_found_without_a_look():
-    project = tomllib.loads(Path("core/pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "core/pyproject.toml").read_text())["project"]
     assert project["entry-points"][entries.GROUP] == entries.BUILT_IN
     for name in entries.BUILT_IN:
         entry = metadata.EntryPoint(name, entries.BUILT_IN[name], entries.GROUP)

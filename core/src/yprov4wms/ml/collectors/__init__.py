@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from yprov4wms.ml.collectors import entries
 from yprov4wms.ml.collectors._sample import Sample
-from yprov4wms.ml.collectors.entries import BUILT_IN, GROUP, others
+from yprov4wms.ml.collectors.entries import BUILT_IN, GROUP
 
 __all__ = ["GROUP", "Collector", "Sample", "chosen"]
 
@@ -43,8 +44,12 @@ def chosen(names: Iterable[str] | None) -> tuple[str, ...] | None:
         raise TypeError(f"collectors is a list of names, not {names!r}")
     found = tuple(dict.fromkeys(names))
     unknown = [name for name in found if name not in BUILT_IN]
-    known = {*BUILT_IN, *others()} if unknown else set(BUILT_IN)
-    for name in unknown:
-        if name not in known:
-            raise ValueError(f"collector {name!r} is none of {', '.join(sorted(known))}")
+    if unknown:
+        try:
+            known = {*BUILT_IN, *entries.others()}
+        except Exception:
+            return found  # broken metadata, of which the record is told at the first sample
+        for name in unknown:
+            if name not in known:
+                raise ValueError(f"collector {name!r} is none of {', '.join(sorted(known))}")
     return found
