@@ -87,8 +87,9 @@ def test_what_this_process_writes_is_its_rate_and_the_disks(tmp_path):
     found, elapsed = values(collector), time.monotonic() - began
     after = psutil.disk_io_counters()
     own = found["process_disk_write_rate"] * elapsed
-    assert own >= 16 * MEBIBYTE, "does the temporary folder lie on a disk?"
-    assert own < 20 * MEBIBYTE
+    if psutil.Process().io_counters().write_bytes < 16 * MEBIBYTE:
+        pytest.skip("the temporary folder does not lie on a disk")
+    assert 16 * MEBIBYTE <= own < 20 * MEBIBYTE
     # psutil counts volumes and what lies below them; what was written lies between both.
     written = found["disk_write_rate"] * elapsed
     assert written >= 16 * MEBIBYTE

@@ -448,7 +448,8 @@ def log_system_metrics(context: str | None = None, step: int | None = None) -> N
     ``gpu_power`` (W), ``cpu_energy``, ``ram_energy``, ``gpu_energy`` (J).
 
     Percentages of time, rates, watts and joules are since the call before, at first since
-    the start of the run; over less than 0.1 s there is none but joules. What cannot be read
+    the run's first second, of GPUs since the first call; over less than 0.1 s there is
+    none but joules. What cannot be read
     is left out, and so is what fails: that is told in the record. The source says where a
     figure is from. Plugins may add to these: `yprov4wms.ml.collectors`.
     """
@@ -458,8 +459,8 @@ def log_system_metrics(context: str | None = None, step: int | None = None) -> N
 def log_carbon_metrics(context: str | None = None, step: int | None = None) -> None:
     """Log power and energy as `log_system_metrics` does, and what the run came to so far.
 
-    ``energy_consumed`` (kWh) is the sum of what was measured since the run's start (of GPUs,
-    since its first sample): of the whole machine, whoever used it. Its source lists the
+    ``energy_consumed`` (kWh) is the sum of all joules since the run's first second, of GPUs
+    since its first sample: of the whole machine, whoever used it. Its source lists the
     counters in it; without any, nothing is logged. ``emissions`` (kg of CO2 equivalent) is
     that times ``YPROV_CARBON_INTENSITY`` (g/kWh); without that, there is none.
     """

@@ -105,10 +105,10 @@ class ActiveRun:
         if self.recording:
             self._keeper.every(0.25, self.buffer.flush)
             self._keeper.every(30.0, self._collectors.refresh, first=0.5)
-        if wanted.sample_interval:
-            self._sampler = Sampler(
-                wanted.sample_interval, self.log_system_metrics, self._log.failed
-            )
+            if wanted.sample_interval:
+                self._sampler = Sampler(
+                    wanted.sample_interval, self.log_system_metrics, self._log.failed
+                )
 
     def _open(self, parent: Mapping[str, Any] | None, ordinal: int) -> None:
         base = _surroundings.base(parent, self.wanted.store, self._settings.store)
