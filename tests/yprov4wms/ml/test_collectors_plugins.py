@@ -423,8 +423,8 @@ def test_only_what_is_energy_adds_up():
     all_of = collecting.Collecting((), lambda *told: None)
     for sample in samples:
         assert all_of._checked(collector, sample) == sample
-    consumed, emitted = collecting.carbon(all_of.joules, 100.0)
+    consumed, emitted = all_of.carbon(100.0)
     assert consumed.value == pytest.approx(9 / 3.6e6)
     assert consumed.source == "nvml:0+nvml:1+rapl"
     assert emitted.value == pytest.approx(9 / 3.6e6 * 0.1)
-    assert list(collecting.carbon({}, 100.0)) == []
+    assert list(collecting.Collecting((), lambda *told: None).carbon(100.0)) == []

@@ -35,7 +35,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from yprov4wms.ml import _checks, recorder
-from yprov4wms.ml import collectors as collectors_
 from yprov4wms.ml._contexts import Context
 from yprov4wms.ml.recorder import ActiveRun, RecordingError, RecordingWarning, log_metric
 
@@ -168,6 +167,10 @@ def start_run(
     """
     if prov_user_namespace is not None:
         attributes = {"prov_user_namespace": prov_user_namespace, **attributes}
+    if collectors is not None:
+        from yprov4wms.ml.collectors import chosen
+
+        collectors = chosen(collectors)
     format_ = _checks.choice("metrics_file_type", metrics_file_type, _FORMATS)
     if not isinstance(csv_separator, str) or len(csv_separator) != 1:
         raise ValueError(f"csv_separator {csv_separator!r} is not one character")
@@ -184,7 +187,7 @@ def start_run(
             csv_separator=csv_separator,
             compress=use_compressor not in (False, CompressorType.NONE),
             sample_interval=_checks.seconds("sample_interval", sample_interval),
-            collectors=collectors_.chosen(collectors),
+            collectors=collectors,
             attributes=attributes,
         )
     )

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yprov4wms.masking import Masker, declared_from_environment
 from yprov4wms.ml import _checks, _ranks, _surroundings
@@ -23,11 +23,13 @@ from yprov4wms.ml._fate import Watch
 from yprov4wms.ml._keeper import Keeper
 from yprov4wms.ml._lifetime import CANCELLED, COMPLETED, FAILED, Guard, Outcome, outcome
 from yprov4wms.ml._log import EventLog, RecordingWarning, warn
-from yprov4wms.ml._sampler import Sampler
 from yprov4wms.ml._series import SeriesFile
-from yprov4wms.ml.collectors import Sample
-from yprov4wms.ml.collectors.collecting import Collecting, carbon
 from yprov4wms.store import RunFolder, new_run_id
+
+if TYPE_CHECKING:
+    from yprov4wms.ml._sampler import Sampler
+    from yprov4wms.ml.collectors import Sample
+    from yprov4wms.ml.collectors.collecting import Collecting
 
 __all__ = ["ActiveRun", "RecordingError", "RecordingWarning", "Wanted", "active", "start"]
 
@@ -80,7 +82,7 @@ class ActiveRun:
         self._guard = Guard(self._finish, self._doubt)
         self.buffer = Buffer(self._log.failed)
         self._numbers: dict[tuple[str, str | None, str | None], int] = {}
-        self._collectors = Collecting(wanted.collectors, self._log.failed)
+        self._collectors: Collecting | None = None
         self._keeper = Keeper(self._log.failed)
         self._sampler: Sampler | None = None
         self._watch: Watch | None = None
@@ -104,8 +106,10 @@ class ActiveRun:
         self._guard.install()
         if self.recording:
             self._keeper.every(0.25, self.buffer.flush)
-            self._keeper.every(30.0, self._collectors.refresh, first=0.5)
+            self._keeper.every(30.0, lambda: self._collecting().refresh(), first=0.5)
             if wanted.sample_interval:
+                from yprov4wms.ml._sampler import Sampler
+
                 self._sampler = Sampler(
                     wanted.sample_interval, self.log_system_metrics, self._log.failed
                 )
@@ -348,16 +352,25 @@ class ActiveRun:
 
     def log_system_metrics(self, context: str | None = None, step: int | None = None) -> None:
         """See `yprov4wms.ml.log_system_metrics`."""
-        self._sample(context, step, self._collectors.sample)
+        self._sample(context, step, lambda: self._collecting().sample())
 
     def log_carbon_metrics(self, context: str | None = None, step: int | None = None) -> None:
         """See `yprov4wms.ml.log_carbon_metrics`."""
 
         def samples() -> Iterator[Sample]:
-            yield from self._collectors.sample("energy")
-            yield from carbon(self._collectors.joules, self._settings.carbon_intensity)
+            collecting = self._collecting()
+            yield from collecting.sample("energy")
+            yield from collecting.carbon(self._settings.carbon_intensity)
 
         self._sample(context, step, samples)
+
+    def _collecting(self) -> Collecting:
+        with self._lock:
+            if self._collectors is None:
+                from yprov4wms.ml.collectors.collecting import Collecting
+
+                self._collectors = Collecting(self.wanted.collectors, self._log.failed)
+            return self._collectors
 
     def _sample(
         self, context: str | None, step: int | None, samples: Callable[[], Iterable[Sample]]
@@ -418,7 +431,8 @@ class ActiveRun:
         if self._sampler is not None:
             self._sampler.stop()
         self._keeper.stop()
-        self._collectors.close()
+        if self._collectors is not None:
+            self._collectors.close()
         with self._lock:
             if self.ended:
                 return

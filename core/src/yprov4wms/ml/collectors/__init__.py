@@ -33,13 +33,11 @@ class Collector(Protocol):
         """
 
 
-def chosen(names: Iterable[str] | None) -> tuple[str, ...] | None:
-    """The names of collectors, each checked; no plugin is imported. None: all there are.
+def chosen(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of collectors, each checked; no plugin is imported.
 
     Raises TypeError for what are no names, ValueError for one that no collector has.
     """
-    if names is None:
-        return None
     if isinstance(names, str):
         raise TypeError(f"collectors is a list of names, not {names!r}")
     found = tuple(dict.fromkeys(names))

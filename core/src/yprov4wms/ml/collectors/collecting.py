@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from yprov4wms.ml import _checks
@@ -58,6 +58,21 @@ class Collecting:
         for one in list(self._asked):
             if only in (None, one.name):
                 yield from self._ask(one)
+
+    def carbon(self, intensity: float | None) -> Iterator[Sample]:
+        """Energy and emissions of the run so far; nothing where no energy was measured.
+
+        intensity: grams of CO2 equivalent per kilowatt hour; without it no emissions.
+        """
+        joules = dict(self.joules)  # another thread may add to it
+        if not joules:
+            return
+        energy = sum(joules.values()) / 3.6e6
+        source = "+".join(sorted({source for _, source in joules}))
+        yield Sample("energy_consumed", energy, "kWh", source)
+        if intensity is not None:
+            kilograms = energy * intensity / 1000.0
+            yield Sample("emissions", kilograms, "kg", f"{source}*{intensity:g}g/kWh")
 
     def refresh(self) -> None:
         """To be called soon after the start of the run, and every half minute."""
@@ -154,21 +169,6 @@ class Collecting:
         finally:
             if not held:
                 one.lock.release()
-
-
-def carbon(joules: Mapping[tuple[str, str], float], intensity: float | None) -> Iterator[Sample]:
-    """Energy and emissions of a run so far; nothing where no energy was measured.
-
-    joules: as `Collecting.joules`. intensity: grams of CO2 equivalent per kilowatt hour;
-    without it no emissions.
-    """
-    if not joules:
-        return
-    energy = sum(joules.values()) / 3.6e6
-    source = "+".join(sorted({source for _, source in joules}))
-    yield Sample("energy_consumed", energy, "kWh", source)
-    if intensity is not None:
-        yield Sample("emissions", energy * intensity / 1000.0, "kg", f"{source}*{intensity:g}g/kWh")
 
 
 class _One:
