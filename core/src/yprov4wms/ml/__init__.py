@@ -56,6 +56,7 @@ __all__ = [
     "get_artifacts_dir",
     "get_run_dir",
     "log_artifact",
+    "log_carbon_metrics",
     "log_context",
     "log_current_execution_time",
     "log_dataset",
@@ -154,8 +155,11 @@ def start_run(
         store: Folder or fsspec URL for a run that no task surrounds; else ``YPROV_STORE``,
             else ``.yprov`` in the working directory. A task's own store goes before it.
         sample_interval: Seconds between samples of `log_system_metrics`, which a thread
-            takes in the background; without it, none.
-        collectors: Names of those that `log_system_metrics` asks; else all there are.
+            takes in the background, the first at once and the last at the end; without it,
+            none.
+        collectors: Names of those that `log_system_metrics` asks (``cpu``, ``memory``,
+            ``disk``, ``network``, ``gpu``, ``energy``, and those of plugins); else all
+            there are.
         attributes: Anything else worth knowing of the run.
 
     Raises RuntimeError while another run is active in this process, ValueError or TypeError
@@ -163,6 +167,10 @@ def start_run(
     """
     if prov_user_namespace is not None:
         attributes = {"prov_user_namespace": prov_user_namespace, **attributes}
+    if collectors is not None:
+        from yprov4wms.ml.collectors import chosen
+
+        collectors = chosen(collectors)
     format_ = _checks.choice("metrics_file_type", metrics_file_type, _FORMATS)
     if not isinstance(csv_separator, str) or len(csv_separator) != 1:
         raise ValueError(f"csv_separator {csv_separator!r} is not one character")
@@ -433,15 +441,33 @@ def log_dataset(
 def log_system_metrics(context: str | None = None, step: int | None = None) -> None:
     """Log what machine and process use now, one series per metric.
 
-    ``cpu_usage_pct`` (of all cores), ``ram_usage_gb`` (GiB), ``ram_usage_pct``,
-    ``disk_usage_gb`` (GiB, root file system), ``disk_usage_pct``; of this process
-    ``process_cpu_usage_pct`` (100 per busy core) and ``process_ram_usage_gb`` (GiB,
-    resident); of each NVIDIA device ``gpu_usage_pct``, ``gpu_memory_usage_gb`` (GiB),
-    ``gpu_memory_usage_pct`` and ``gpu_power`` (W). Percentages of time and watts are means
-    since the call before, at first since the start of the run. What cannot be read is left
-    out. Plugins may add to these: `yprov4wms.ml.collectors`.
+    Of the machine ``cpu_usage_pct``, ``ram_usage_gb`` (GiB), ``ram_usage_pct``,
+    ``disk_usage_gb`` (GiB), ``disk_usage_pct``, ``disk_read_rate``, ``disk_write_rate``,
+    ``network_receive_rate``, ``network_send_rate`` (B/s); of this process
+    ``process_cpu_usage_pct`` (100 per busy core), ``process_ram_usage_gb`` (GiB, resident),
+    ``process_disk_read_rate``, ``process_disk_write_rate`` (B/s); of each NVIDIA device
+    ``gpu_usage_pct``, ``gpu_memory_usage_gb`` (GiB), ``gpu_memory_usage_pct``,
+    ``gpu_temperature_c``; where there are counters of it, ``cpu_power``, ``ram_power``,
+    ``gpu_power`` (W), ``cpu_energy``, ``ram_energy``, ``gpu_energy`` (J).
+
+    Percentages of time, rates, watts and joules are since the call before, at first since
+    the run's first second, of GPUs since the first call; over less than 0.1 s there is
+    none but joules. What cannot be read
+    is left out, and so is what fails: that is told in the record. The source says where a
+    figure is from. Plugins may add to these: `yprov4wms.ml.collectors`.
     """
     recorder.active().log_system_metrics(context, step)
+
+
+def log_carbon_metrics(context: str | None = None, step: int | None = None) -> None:
+    """Log power and energy as `log_system_metrics` does, and what the run came to so far.
+
+    ``energy_consumed`` (kWh) is the sum of all joules since the run's first second, of GPUs
+    since its first sample: of the whole machine, whoever used it. Its source lists the
+    counters in it; without any, nothing is logged. ``emissions`` (kg of CO2 equivalent) is
+    that times ``YPROV_CARBON_INTENSITY`` (g/kWh); without that, there is none.
+    """
+    recorder.active().log_carbon_metrics(context, step)
 
 
 def log_current_execution_time(

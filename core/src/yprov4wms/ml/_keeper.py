@@ -12,13 +12,18 @@ class Keeper:
 
     def __init__(self, failed: Callable[[str, Exception], None]) -> None:
         self._failed = failed
-        self._tasks: list[tuple[float, Callable[[], object]]] = []
+        self._tasks: list[tuple[float, float, Callable[[], object]]] = []
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def every(self, seconds: float, task: Callable[[], object]) -> None:
-        """To be called before the thread runs on, by the thread that made this."""
-        self._tasks.append((seconds, task))
+    def every(
+        self, seconds: float, task: Callable[[], object], *, first: float | None = None
+    ) -> None:
+        """To be called before the thread runs on, by the thread that made this.
+
+        first: after so many seconds; else after as many as from then on.
+        """
+        self._tasks.append((seconds if first is None else first, seconds, task))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="yprov-keeper", daemon=True)
             self._thread.start()
@@ -34,8 +39,8 @@ class Keeper:
         wait = 0.0
         while not self._stopped.wait(wait):
             now = time.monotonic()
-            for index, (seconds, task) in enumerate(list(self._tasks)):
-                if now < due.setdefault(index, now + seconds):
+            for index, (first, seconds, task) in enumerate(list(self._tasks)):
+                if now < due.setdefault(index, now + first):
                     continue
                 # Not once for each that was missed, where a training held the interpreter.
                 due[index] = max(due[index] + seconds, now)

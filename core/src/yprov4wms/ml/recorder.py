@@ -10,9 +10,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yprov4wms.masking import Masker, declared_from_environment
 from yprov4wms.ml import _checks, _ranks, _surroundings
@@ -24,8 +24,12 @@ from yprov4wms.ml._keeper import Keeper
 from yprov4wms.ml._lifetime import CANCELLED, COMPLETED, FAILED, Guard, Outcome, outcome
 from yprov4wms.ml._log import EventLog, RecordingWarning, warn
 from yprov4wms.ml._series import SeriesFile
-from yprov4wms.ml.collectors import Collectors
 from yprov4wms.store import RunFolder, new_run_id
+
+if TYPE_CHECKING:
+    from yprov4wms.ml._sampler import Sampler
+    from yprov4wms.ml.collectors import Sample
+    from yprov4wms.ml.collectors.collecting import Collecting
 
 __all__ = ["ActiveRun", "RecordingError", "RecordingWarning", "Wanted", "active", "start"]
 
@@ -52,7 +56,7 @@ class Wanted(NamedTuple):
     csv_separator: str = ","
     compress: bool = True
     sample_interval: float | None = None
-    collectors: Iterable[str] | None = None
+    collectors: tuple[str, ...] | None = None
     attributes: Mapping[str, Any] = {}
 
 
@@ -78,8 +82,9 @@ class ActiveRun:
         self._guard = Guard(self._finish, self._doubt)
         self.buffer = Buffer(self._log.failed)
         self._numbers: dict[tuple[str, str | None, str | None], int] = {}
-        self._collectors = Collectors(wanted.collectors, self._log.failed)
+        self._collectors: Collecting | None = None
         self._keeper = Keeper(self._log.failed)
+        self._sampler: Sampler | None = None
         self._watch: Watch | None = None
         self._place = _ranks.place(rank=wanted.rank)
         self.rank = self._place.rank if self._place else None
@@ -101,8 +106,13 @@ class ActiveRun:
         self._guard.install()
         if self.recording:
             self._keeper.every(0.25, self.buffer.flush)
-        if wanted.sample_interval:
-            self._keeper.every(wanted.sample_interval, self.log_system_metrics)
+            self._keeper.every(30.0, lambda: self._collecting().refresh(), first=0.5)
+            if wanted.sample_interval:
+                from yprov4wms.ml._sampler import Sampler
+
+                self._sampler = Sampler(
+                    wanted.sample_interval, self.log_system_metrics, self._log.failed
+                )
 
     def _open(self, parent: Mapping[str, Any] | None, ordinal: int) -> None:
         base = _surroundings.base(parent, self.wanted.store, self._settings.store)
@@ -342,13 +352,35 @@ class ActiveRun:
 
     def log_system_metrics(self, context: str | None = None, step: int | None = None) -> None:
         """See `yprov4wms.ml.log_system_metrics`."""
+        self._sample(context, step, lambda: self._collecting().sample())
+
+    def log_carbon_metrics(self, context: str | None = None, step: int | None = None) -> None:
+        """See `yprov4wms.ml.log_carbon_metrics`."""
+
+        def samples() -> Iterator[Sample]:
+            collecting = self._collecting()
+            yield from collecting.sample("energy")
+            yield from collecting.carbon(self._settings.carbon_intensity)
+
+        self._sample(context, step, samples)
+
+    def _collecting(self) -> Collecting:
+        with self._lock:
+            if self._collectors is None:
+                from yprov4wms.ml.collectors.collecting import Collecting
+
+                self._collectors = Collecting(self.wanted.collectors, self._log.failed)
+            return self._collectors
+
+    def _sample(
+        self, context: str | None, step: int | None, samples: Callable[[], Iterable[Sample]]
+    ) -> None:
         context = _checks.optional_name("context", context)
         context = current() if context is None else context
         step = None if step is None else _checks.step(step)
-        if not self._takes():
-            return
-        with self._lock:
-            for sample in self._collectors.sample():
+        # Without the lock: a collector may take its time, while others log.
+        if self._takes():
+            for sample in samples():
                 key = sample.name, context, sample.source
                 self._value(key, sample.value, step, _now(), sample.unit)
 
@@ -396,15 +428,17 @@ class ActiveRun:
     def _finish(self, found: Outcome, **products: bool) -> None:
         if self._closed is not None:
             return
+        if self._sampler is not None:
+            self._sampler.stop()
         self._keeper.stop()
+        if self._collectors is not None:
+            self._collectors.close()
         with self._lock:
             if self.ended:
                 return
             series: list[dict[str, Any]] = []
             with self._log.guarded("storing metrics"):
                 series = self.buffer.close()
-            with self._log.guarded("closing collectors"):
-                self._collectors.close()
             last = {"kind": "ml-run-ended", **_known(**found._asdict(), series=series or None)}
             self._log.close(last)
             self._closed = "ended"
