@@ -32,8 +32,8 @@ WORKFLOW_RUN = f"{RUN}:workflow_run"
 ENGINE = f"{RUN}:engine"
 PERSON = f"{RUN}:person"
 
-#: Gives the bytes of a child's document, None where it is gone; raises OSError or ValueError,
-#: whose text says why it cannot be had.
+#: Gives the bytes of a child's document, which have the checksum that the event names, or None
+#: where it is gone; raises OSError or ValueError, whose text says why it cannot be had.
 ChildReader = Callable[[ChildAttached], bytes | None]
 Progress = Callable[[int], None]
 

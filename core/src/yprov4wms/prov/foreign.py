@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,10 +17,15 @@ from yprov4wms.prov.vocabulary import ELEMENTS, RELATIONS
 Record = dict[str, Any]
 
 _json = msgspec.json.Encoder().encode
-_NUMBER_TYPES = re.compile(
-    "xsd:(int|long|integer|short|byte|decimal|float|double"
-    "|(nonNegative|nonPositive|positive|negative)Integer|unsigned(Long|Int|Short|Byte))"
+_NUMBER_TYPES = frozenset(
+    f"xsd:{kind}"
+    for kind in (
+        *("int", "long", "integer", "short", "byte", "decimal", "float", "double"),
+        *("nonNegativeInteger", "nonPositiveInteger", "positiveInteger", "negativeInteger"),
+        *("unsignedLong", "unsignedInt", "unsignedShort", "unsignedByte"),
+    )
 )
+_DIGIT = re.compile(r"\d")
 #: A prov:type such as ``provml:Dataset``, which other formats write as a qualified name.
 TYPE_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*):([A-Za-z_][A-Za-z0-9_.-]*)(?<!\.)")
 
@@ -37,7 +43,7 @@ class Records(NamedTuple):
     bundles: bool
 
     def end(self, record: Record, name: str) -> str | None:
-        return text(record[name]) if name in record else None
+        return end(record, name)
 
 
 def read(content: bytes) -> Records:
@@ -102,6 +108,12 @@ def _single(section: str, found: object) -> Iterator[Record]:
                 yield {**one, "prov:entity": member} if member is not None else dict(one)
 
 
+def end(record: Record, name: str) -> str | None:
+    """What a relation has at one of its ends."""
+    found = record.get(name)
+    return found if type(found) is str else text(found)
+
+
 def text(value: object) -> str | None:
     """The text of a plain string, of a literal, or of the first of several; else None."""
     if isinstance(value, list):
@@ -140,6 +152,9 @@ def _single_value(found: object, qualified: Callable[[str], str]) -> str | None:
             return literal(found)
         except RecursionError:  # as deep as what could just be read
             return None
+    as_number = number(found)
+    if as_number is not None:
+        return as_number
     legal = _literal(found, qualified)
     if legal is not None and not any(literals.faults(legal, lambda name: None)):
         return _json(legal).decode()
@@ -157,8 +172,6 @@ def _literal(found: Record, qualified: Callable[[str], str]) -> object:
         return {"$": content, "lang": found["lang"]}
     if not isinstance(kind, str):
         return None
-    if _NUMBER_TYPES.fullmatch(kind):
-        return _number(content)
     if kind == "xsd:boolean":
         return {"true": True, "1": True, "false": False, "0": False}.get(content)
     if kind in (literals.QUALIFIED_NAME, "xsd:QName"):
@@ -168,10 +181,23 @@ def _literal(found: Record, qualified: Callable[[str], str]) -> object:
     return {"$": content, "type": qualified(kind)}
 
 
-def _number(content: str) -> object:
-    for kind in (int, float):
-        try:
-            return msgspec.json.decode(literal(kind(content))) if "_" not in content else None
-        except ValueError:
-            continue
-    return None
+def number(found: Record) -> str | None:
+    """A literal that is a number, as JSON text; None for any other, and for more than a double
+    can hold."""
+    content, kind = found.get("$"), found.get("type")
+    if type(kind) is not str or kind not in _NUMBER_TYPES or "lang" in found:
+        return None
+    if type(content) is int or type(content) is float:
+        content = str(content)
+    if type(content) is not str or "_" in content:
+        return None
+    try:
+        if "." not in content:
+            return literal(int(content))
+    except ValueError:
+        pass
+    try:
+        real = float(content)
+    except ValueError:
+        return None
+    return literal(real) if math.isfinite(real) or not _DIGIT.search(content) else None

@@ -6,10 +6,12 @@ import io
 import re
 
 from yprov4wms.events import ChildAttached, Person
-from yprov4wms.prov import foreign
-from yprov4wms.prov.flatten import RAN, Child, Flattened, Versions
+from yprov4wms.prov import foreign, glance, rules
+from yprov4wms.prov.child import Child, Versions
+from yprov4wms.prov.flatten import Flattened
 from yprov4wms.prov.values import attributes, hashed_name, string
 from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
+from yprov4wms.prov.wording import RAN
 from yprov4wms.prov.writer import ProvJsonWriter
 
 #: The dialect of this project's own ML recorder.
@@ -59,7 +61,11 @@ class Nesting:
             note = content
         else:
             try:
-                records = foreign.read(content)
+                records = (
+                    glance.read(content)
+                    if mode != "flatten" and _is_checked(child)
+                    else foreign.read(content)
+                )
             except ValueError as error:
                 note = f"not a PROV-JSON document: {error}"
         prefix, namespace = f"ml{self._count}", self._namespace(child.child)
@@ -70,7 +76,9 @@ class Nesting:
             note = self._bundle(document, child, content, records)
         elif mode == "flatten" and one.roots:
             flat = Flattened(one, document, attempt, agent, shared)
-            refusal = _refusal(flat, document, attempt, agent, uses, makes)
+            refusal = None
+            if flat.hazards.found():
+                refusal = _refusal(flat, document, attempt, agent, uses, makes)
             if refusal is not None:
                 flat, note = None, f"not flattened: {refusal}"
             elif records.bundles:
@@ -129,12 +137,11 @@ class Nesting:
             return "not put in a bundle: it has bundles itself"
         if records.prefixes.get(RUN, self._writer.prefixes[RUN]) != self._writer.prefixes[RUN]:
             return f"not put in a bundle: it has another prefix {RUN}, which names the bundle"
-        from yprov4wms.prov.rules import check
-
-        problems = check(content)
-        if problems:
-            first = problems[0]
-            return f"not put in a bundle: {first.where}: {first.message}"
+        if not _is_checked(child):
+            problems = rules.check(content)
+            if problems:
+                first = problems[0]
+                return f"not put in a bundle: {first.where}: {first.message}"
         self._writer.bundle(identifier, content)
         return None
 
@@ -182,6 +189,12 @@ class Nesting:
                 writer.relation("wasDerivedFrom", stub, version)
 
 
+def _is_checked(child: ChildAttached) -> bool:
+    """Whether the document kept the rules, as they are now, when it was collected: it is the
+    same by its checksum."""
+    return child.checked == rules.VERSION and child.document.sha256 is not None
+
+
 def _refusal(
     flat: Flattened, document: str, attempt: str, agent: str, uses: Versions, makes: Versions
 ) -> str | None:
@@ -189,8 +202,6 @@ def _refusal(
 
     It is looked at in the smallest run that it can stand in.
     """
-    from yprov4wms.prov.rules import check
-
     writer = ProvJsonWriter({RUN: run_namespace("check")})
     plan, run = f"{RUN}:plan", f"{RUN}:workflow_run"
     label = '"prov:label":"",'
@@ -217,5 +228,5 @@ def _refusal(
     flat.write_to(writer)
     spool = io.BytesIO()
     writer.write_to(spool)
-    problems = check(spool.getvalue())
+    problems = rules.check(spool.getvalue())
     return f"{problems[0].where}: {problems[0].message}" if problems else None
