@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from tests.yprov4wms.prov.anything import documents, patient
+from hypothesis import given
+from tests.yprov4wms.prov.anything import CHILD, documents, likely, patient
 from tests.yprov4wms.prov.runs import folded, lines_of, ml_run, started
-from tests.yprov4wms.prov.test_nesting import BARE, CHILD, FIXTURES, NESTS, file
+from tests.yprov4wms.prov.test_nesting import BARE, FIXTURES, NESTS, file
 
 from yprov4wms import events as e
 from yprov4wms.events import File, Status
@@ -69,8 +69,8 @@ def test_with_and_without_the_check_the_document_is_the_same(nest: str) -> None:
         assert written(content, nest, rules.VERSION) == written(content, nest, None)
 
 
-@settings(patient, max_examples=200)
-@given(documents)
+@patient
+@given(documents | likely)
 def test_of_what_keeps_the_rules_the_glance_sees_what_it_is_for(child: dict[str, Any]) -> None:
     content = msgspec.json.encode(child)
     if rules.kept(content) is None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from tests.yprov4wms.prov.anything import documents, patient
+from hypothesis import given
+from tests.yprov4wms.prov.anything import CHILD, documents, likely, patient
 from tests.yprov4wms.prov.runs import ml_run
-from tests.yprov4wms.prov.test_nesting import CHILD, FIXTURES, TRAIN, file
+from tests.yprov4wms.prov.test_nesting import FIXTURES, TRAIN, file
 
 from yprov4wms.events import ChildAttached, File
 from yprov4wms.prov import foreign
@@ -36,8 +36,8 @@ def refusal(flat: Flattened) -> str | None:
     return _refusal(flat, DOCUMENT, TRAIN, AGENT, USES, MAKES)
 
 
-@settings(patient, max_examples=500)
-@given(documents)
+@patient
+@given(documents | likely)
 def test_where_no_hazard_is_seen_no_rule_is_broken(child: dict[str, Any]) -> None:
     try:
         flat = flattened(msgspec.json.encode(child))

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from prov.model import ProvDocument
+from tests.yprov4wms.prov.anything import CHILD
 from tests.yprov4wms.prov.runs import (
     Document,
     all_by_label,
@@ -29,7 +30,6 @@ from yprov4wms.prov.nesting import OWN_DIALECT
 from yprov4wms.prov.rules import check
 from yprov4wms.prov.vocabulary import ELEMENTS, run_namespace
 
-CHILD = "0198f3a1-0000-7000-8000-000000000000"
 TRAIN = "run:task_train.1"
 NESTS = ["flatten", "bundle", "link"]
 FIXTURES = Path(__file__).parents[3].parent / "shared" / "fixtures" / "child_runs"
@@ -410,7 +410,7 @@ def test_labels_and_types_become_one_plain_string_and_the_others_are_kept() -> N
     one = found["entity"][by_label(found, "one")]
     assert one["prov:type"] == "prov:Plan"
     assert one["yprov4wms:further_type"] == ["x:T", "z:U"]
-    assert one["yprov4wms:further_label"] == ["two"]
+    assert one["yprov4wms:further_label"] == [{"$": "one", "lang": "en"}, "two"]
     two = found["entity"][by_label(found, "b")]
     assert (two["ml1_x:k"], two["ml1_x:l"]) == (["1", "2"], "3")
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from posixpath import normpath
+from posixpath import basename, normpath
 
 from yprov4wms.events import ChildAttached, File
 from yprov4wms.prov.foreign import Record, Records, end
 from yprov4wms.prov.values import local_name
-from yprov4wms.prov.vocabulary import RELATIONS, run_namespace
+from yprov4wms.prov.vocabulary import RELATIONS, Type, run_namespace
 
 #: By path, the identifier of a file's version and what it was.
 Versions = dict[str, tuple[str, File]]
+
+#: What the task's own record of a file says as well.
+_OF_FILES = frozenset(
+    (
+        *("prov:label", "prov:type", "yprov4wms:path", "yprov4wms:size", "yprov4wms:sha256"),
+        *("yprov4wms:file_type", "yprov4wms:member_count", "yprov4wms:link_target"),
+    )
+)
 
 
 class Child:
@@ -37,6 +45,8 @@ class Child:
         own = run_namespace(child.child)
         self._own = {p for p, uri in records.prefixes.items() if uri == own}
         self.roots = self._find_roots()
+        #: Of files that are shared: what the child says of them, and their task does not.
+        self.beside: dict[str, Record] = {}
         self.generated = {
             end(record, "prov:entity")
             for section, record in records.relations
@@ -79,6 +89,7 @@ class Child:
                     continue
                 found[identifier] = version
                 taken.add(version)
+                self.beside[version] = _beside(values, file)
                 break
         return found
 
@@ -103,3 +114,19 @@ class Child:
                 if two in activities and one != two:
                     inner.add(one)
         return [a for a in activities if a not in inner] or list(activities)
+
+
+def _beside(values: Record, file: File) -> Record:
+    """What a child says of a file that is not known of it."""
+    found = {name: value for name, value in values.items() if name not in _OF_FILES}
+    for name, known in (("size", file.size), ("sha256", file.sha256)):
+        value = values.get(f"yprov4wms:{name}")
+        if known is None and value is not None:
+            found[f"yprov4wms:{name}"] = value
+    label, path = values.get("prov:label"), values.get("yprov4wms:path")
+    if label is not None and label not in (path, file.path, file.name, basename(str(path))):
+        found["prov:label"] = label
+    kind = values.get("prov:type")
+    if kind is not None and kind not in (Type.FILE.value, Type.COLLECTION.value):
+        found["prov:type"] = kind
+    return found

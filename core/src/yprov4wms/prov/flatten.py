@@ -34,6 +34,7 @@ _ML_RUN, _RUN_LEVEL = string(Type.ML_RUN.value), string(Level.ML_RUN.value)
 _PLAN = string(Type.PLAN.value)
 _DRAWN = frozenset(DRAWN)
 _STARTERS = {"wasStartedBy": "prov:starter", "wasEndedBy": "prov:ender"}
+_OF_PEOPLE = ("yprov4wms:login", "yprov4wms:name", "yprov4wms:orcid")
 _FURTHER_ENDS = {
     "wasAssociatedWith": "prov:plan",
     "wasDerivedFrom": "prov:activity",
@@ -54,10 +55,12 @@ class Flattened:
         self, child: Child, document: str, attempt: str, agent: str, shared: dict[str, str]
     ) -> None:
         self.made: set[str] = set()
-        self.repairs: Counter[str] = Counter()
+        self.repairs: Counter[str] = Counter(child.records.lost)
         self.hazards = Hazards(attempt, shared.values())
         self._child = child
         self._shared = shared
+        #: What shared files are told of beside: it goes with the first use or generation.
+        self._beside = {v: dict(child.beside[v]) for v in shared.values() if child.beside.get(v)}
         self._agent = agent
         #: By kind of element and old identifier, the new one.
         self._ids: dict[str, dict[str, str]] = {section: {} for section in ELEMENTS}
@@ -72,6 +75,8 @@ class Flattened:
         self._add_elements()
         for section, record in child.records.relations:
             self._add_relation(section, record)
+        for values in self._beside.values():
+            self.repairs["attribute of a file that is the task's: left out"] += len(values)
         for root in child.roots:
             self._nest(self._ids["activity"][root], attempt)
         self._tie(document, attempt)
@@ -105,9 +110,10 @@ class Flattened:
                     ids[section][original] = self._shared[original]
                 elif section == "agent" and child.is_person(values):
                     ids[section][original] = self._agent
+                    self._is_person(values)
                 else:
-                    clash = section == "activity" and original in ids["entity"]
-                    identifier = child.identifier(original, " (activity)" if clash else "")
+                    clash = any(original in ids[other] for other in ELEMENTS if other != section)
+                    identifier = child.identifier(original, f" ({section})" if clash else "")
                     ids[section][original] = identifier
                     new.append((section, original, identifier, values))
         self._activities.update(ids["activity"].values())
@@ -118,11 +124,23 @@ class Flattened:
             self._elements.append((section, identifier, body))
             self._islands.add(section, identifier)
 
+    def _is_person(self, values: Record) -> None:
+        """Tell what is said of the run's own person, whom the run has told of already."""
+        known = [values.get(name) for name in _OF_PEOPLE]
+        further = [
+            n for n in values if n not in _OF_PEOPLE and n not in ("prov:label", "prov:type")
+        ]
+        if further or values.get("prov:label", known[0]) not in known:
+            self.repairs["attribute of the run's own person: left out"] += len(further) or 1
+
     def _body(self, section: str, original: str, new: str, values: Record, is_run: bool) -> str:
         found = self._wording.attributes(section, values)
         end = found.get("prov:endTime")
         if end is not None and end < found.get("prov:startTime", ""):
-            found["yprov4wms:prov_endTime"] = found.pop("prov:endTime")
+            name = "yprov4wms:prov_endTime"
+            while name in found:
+                name += "_"
+            found[name] = found.pop("prov:endTime")
         found.setdefault("prov:label", string(original))
         if is_run and "yprov4wfs:level" not in found:
             found.setdefault("prov:type", _ML_RUN)
@@ -174,7 +192,7 @@ class Flattened:
                 self._makers.add(one)
                 if one in self._shared.values():
                     self.made.add(one)
-        if legal and len(record) == 2:
+        if legal and len(record) == 2 and self._is_plain(record, first, second):
             self._relate(section, one, two)
             return
         found: dict[str, str] = {}
@@ -185,7 +203,23 @@ class Flattened:
         for name, value in record.items():
             if name not in (first, second):
                 self._relation_attribute(found, section, name, value)
+            elif type(value) is not str:
+                self._further_ends(found, name, value)
+        if self._beside and section in ("used", "wasGeneratedBy"):
+            for name, value in self._beside.pop(one if section[0] == "w" else two, {}).items():
+                name = f"yprov4wms:prov_{name[5:]}" if name.startswith("prov:") else name
+                self._wording.attribute(found, section, name, value)
         self._relate(section, one, two, self._said(found))
+
+    def _is_plain(self, record: Record, first: str, second: str) -> bool:
+        """Whether a relation's two ends are all that is to be said of it."""
+        return type(record[first]) is str and type(record[second]) is str and not self._beside
+
+    def _further_ends(self, found: dict[str, str], name: str, value: Any) -> None:
+        """What an end says beside one identifier."""
+        _, others = foreign.picked(value)
+        if others:
+            self._wording.put(found, f"yprov4wms:further_{name[5:]}", others)
 
     def _start(self, section: str, one: str, trigger: str | None, record: Record) -> bool:
         """Write a start (or end) by an activity; a trigger that is one is the starter.
@@ -193,17 +227,24 @@ class Flattened:
         Viewers draw it by the communication that goes with it.
         """
         name = _STARTERS[section]
-        starter = self._end(trigger, "activity")
+        starter, told = (
+            self._end(trigger, "activity"),
+            self._end(foreign.end(record, name), "activity"),
+        )
         if starter is not None:
             self.repairs[f"{section} whose trigger is an activity: {name}"] += 1
         elif trigger is None:
-            starter = self._end(foreign.text(record.get(name)), "activity")
+            starter = told
         if starter is None or starter == one:
             return False
         found: dict[str, str] = {}
         for key, value in record.items():
-            if key not in ("prov:activity", "prov:trigger", name):
+            if key == name and told != starter:
+                self._wording.put(found, f"yprov4wms:prov_{name[5:]}", value)
+            elif key not in ("prov:activity", "prov:trigger", name):
                 self._relation_attribute(found, section, key, value)
+            elif type(value) is not str:
+                self._further_ends(found, key, value)
         self._relate(section, one, starter, self._said(found))
         if section == "wasStartedBy":
             self._relate("wasInformedBy", one, starter)
@@ -219,6 +260,8 @@ class Flattened:
             end = self._end(foreign.text(value), OPTIONAL_ENDS[name])
             if end is not None and (name != "prov:plan" or end in self._plans):
                 found[name] = string(end)
+                if type(value) is not str:
+                    self._further_ends(found, name, value)
                 return
         self._wording.attribute(found, section, name, value)
 

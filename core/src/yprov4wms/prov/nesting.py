@@ -64,7 +64,7 @@ class Nesting:
                 records = (
                     glance.read(content)
                     if mode != "flatten" and _is_checked(child)
-                    else foreign.read(content)
+                    else foreign.read(content, closely=mode == "flatten" and not _is_checked(child))
                 )
             except ValueError as error:
                 note = f"not a PROV-JSON document: {error}"

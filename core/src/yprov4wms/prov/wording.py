@@ -11,7 +11,7 @@ from yprov4wms.events import Status
 from yprov4wms.prov import foreign
 from yprov4wms.prov.foreign import Record
 from yprov4wms.prov.values import local_name, string
-from yprov4wms.prov.vocabulary import ELEMENTS, PREFIXES, RELATIONS, Level, Link
+from yprov4wms.prov.vocabulary import ELEMENTS, PREFIX_OF, PREFIXES, RELATIONS, Level, Link
 
 #: What an activity can have come to.
 RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.CACHED)
@@ -63,7 +63,11 @@ class Wording:
                 self.attribute(found, section, name, value)
             elif type(value) is str:
                 found[same] = string(value)
-            elif type(value) is dict and (number := foreign.number(value)) is not None:
+            elif (
+                type(value) is dict
+                and len(value) == 2
+                and (number := foreign.number(value)) is not None
+            ):
                 found[same] = number
             else:
                 self.attribute(found, section, name, value)
@@ -72,19 +76,16 @@ class Wording:
     def attribute(self, found: dict[str, str], section: str, name: str, value: Any) -> None:
         """Add an attribute of an element, or of a relation, as it may stand there."""
         if name in ("prov:label", "prov:type"):
-            plain = foreign.text(value)
-            if plain is not None:
+            plain, others = foreign.picked(value)
+            if plain is None:
+                self.put(found, f"yprov4wms:prov_{name[5:]}", value)
+            else:
                 found[name] = self._type(plain) if name == "prov:type" else string(plain)
-            self._further(found, name, value)
+                self._further(found, name, others)
         elif (section in ELEMENTS and name in _TIMES) or (
             section in _TIMED and name == "prov:time"
         ):
-            moment = foreign.time(value) if section != "entity" and section != "agent" else None
-            if moment is not None:
-                found[name] = string(moment)
-                self._further(found, name, value)
-            else:
-                self.put(found, f"yprov4wms:prov_{name[5:]}", value)
+            self._time(found, section, name, value)
         else:
             fixed = self._fixed[section]
             new = fixed.get(name)
@@ -96,9 +97,20 @@ class Wording:
                         self.figures.add(new)
             self.put(found, new, value)
 
-    def _further(self, found: dict[str, str], name: str, value: Any) -> None:
-        if isinstance(value, list) and len(value) > 1:
-            self.put(found, f"yprov4wms:further_{name[5:]}", value[1:])
+    def _time(self, found: dict[str, str], section: str, name: str, value: Any) -> None:
+        plain, others = foreign.picked(value)
+        moment = foreign.time(plain) if section not in ("entity", "agent") else None
+        if moment is None or plain is None:
+            self.put(found, f"yprov4wms:prov_{name[5:]}", value)
+            return
+        found[name] = string(moment)
+        if not foreign.is_exact(plain):
+            self.put(found, f"yprov4wms:prov_{name[5:]}", plain)
+        self._further(found, name, others)
+
+    def _further(self, found: dict[str, str], name: str, others: list[Any]) -> None:
+        if others:
+            self.put(found, f"yprov4wms:further_{name[5:]}", others)
 
     def _attribute_name(self, section: str, name: str, value: Any) -> str:
         if name.startswith("prov:"):
@@ -115,7 +127,7 @@ class Wording:
 
     def put(self, found: dict[str, str], name: str, value: Any) -> None:
         """Add an attribute under a new name, or another where there is one of that name."""
-        legal = foreign.value(value, self._reference)
+        legal = foreign.value(value, self._reference, self.repairs)
         if legal is None:
             self.repairs["attribute without a value: left out"] += 1
         else:
@@ -135,8 +147,8 @@ class Wording:
             elif prefix in PREFIXES and (prefix in ("prov", "xsd") or not usable):
                 # Consumers go by the prefix, and producers bind it to anything.
                 known = f"{prefix}:{local_name(local)}"
-            elif uri == PREFIXES.get(prefix):
-                known = f"{prefix}:{local_name(local)}"
+            elif uri in PREFIX_OF:
+                known = f"{PREFIX_OF[uri]}:{local_name(local)}"
             elif usable:
                 ours = f"{self._own}_{local_name(prefix)}"
                 self.prefixes[ours] = uri
@@ -144,6 +156,8 @@ class Wording:
             else:
                 known = f"yprov4wms:{local_name(f'{prefix}_{local}')}"
             self._names[name] = known
+            if local_name(local or name) != (local or name):
+                self.repairs["name that PROV-JSON's tools do not take: changed"] += 1
         return known
 
     def _reference(self, name: str) -> str:
