@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from posixpath import basename, normpath
+from collections.abc import Callable, Container, Iterator
+from posixpath import basename, join, normpath
 
 from yprov4wms.events import ChildAttached, File
 from yprov4wms.prov.foreign import Record, Records, end
@@ -19,6 +20,9 @@ _OF_FILES = frozenset(
         *("yprov4wms:file_type", "yprov4wms:member_count", "yprov4wms:link_target"),
     )
 )
+
+#: Of no bytes: that two files are empty says nothing.
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 class Child:
@@ -47,11 +51,12 @@ class Child:
         self.roots = self._find_roots()
         #: Of files that are shared: what the child says of them, and their task does not.
         self.beside: dict[str, Record] = {}
-        self.generated = {
-            end(record, "prov:entity")
-            for section, record in records.relations
-            if section == "wasGeneratedBy"
-        }
+        ends: dict[str, set[str | None]] = {"wasGeneratedBy": set(), "used": set()}
+        for section, record in records.relations:
+            if section in ends:
+                ends[section].add(end(record, "prov:entity"))
+        self.generated, self.used = ends["wasGeneratedBy"], ends["used"]
+        self._paths = self._find_paths()
 
     def identifier(self, original: str, kind: str = "") -> str:
         """The new identifier of an element; kind: where two kinds share the old one."""
@@ -74,11 +79,10 @@ class Child:
         # What it wrote to a path last is what the attempt left there.
         made = [identifier for identifier in reversed(entities) if identifier in self.generated]
         for identifier in (*made, *(name for name in entities if name not in self.generated)):
-            values = entities[identifier]
-            path = values.get("yprov4wms:path")
-            if not isinstance(path, str):
+            path = self._paths.get(identifier)
+            if path is None:
                 continue
-            path = self._canonical(path)
+            values = entities[identifier]
             order = (makes,) if identifier in self.generated else (uses, makes)
             for versions in order:
                 version, file = versions.get(path, (None, None))
@@ -93,11 +97,65 @@ class Child:
                 break
         return found
 
-    def _canonical(self, path: str) -> str:
-        """A child's path as the workflow's run names it."""
+    def upstream(
+        self, find: Callable[[str], tuple[str, File] | None], uses: Versions, makes: Versions
+    ) -> Versions:
+        """What the child used and its attempt does not tell of, as ``find`` knows it."""
+        found: Versions = {}
+        for name, path in self._paths.items():
+            unknown = name in self.used and name not in self.generated
+            if unknown and path not in uses and path not in makes:
+                version = find(path)
+                if version is not None:
+                    found[path] = version
+        return found
+
+    def copies(self, uses: Versions, makes: Versions, shared: dict[str, str]) -> dict[str, str]:
+        """Of other files, versions of the attempt's that have the same content elsewhere."""
+        known: dict[bool, dict[str, str]] = {True: {}, False: {}}
+        for made, versions in ((True, makes), (False, uses)):
+            for version, file in versions.values():
+                if file.sha256 and file.sha256 != _EMPTY and version not in shared.values():
+                    known[made].setdefault(file.sha256, version)
+        found: dict[str, str] = {}
+        if not known[True] and not known[False]:
+            return found
+        for name in reversed(self._paths):
+            made = name in self.generated
+            if name in shared or (not made and name not in self.used):
+                continue
+            sha256 = self.records.elements["entity"][name].get("yprov4wms:sha256")
+            if isinstance(sha256, str) and sha256 in known[made]:
+                found[name] = known[made][sha256]
+                if made:
+                    del known[made][sha256]  # it is a copy of one of them
+        return found
+
+    def others(self, known: Container[str]) -> Iterator[tuple[str, str, str | None, bool]]:
+        """Of files that are not ``known``: identifier, path, checksum, and whether it was made."""
+        for name, path in self._paths.items():
+            made = name in self.generated
+            if name not in known and (made or name in self.used):
+                sha256 = self.records.elements["entity"][name].get("yprov4wms:sha256")
+                yield name, path, sha256 if isinstance(sha256, str) else None, made
+
+    def _find_paths(self) -> dict[str, str]:
+        """By identifier, where the files are that it tells of."""
+        activities = self.records.elements["activity"]
+        directories = (activities[root].get("yprov4wms:directory") for root in self.roots)
+        start = next((d for d in directories if isinstance(d, str) and d.startswith("/")), "")
+        found: dict[str, str] = {}
+        for name, values in self.records.elements["entity"].items():
+            path = values.get("yprov4wms:path")
+            if isinstance(path, str):
+                found[name] = self._canonical(path, start)
+        return found
+
+    def _canonical(self, path: str, start: str) -> str:
+        """A child's path as the workflow's run names it; start: where the child worked."""
         if "://" in path:
             return path
-        path = normpath(path)
+        path = normpath(join(start, path))
         inside = self._inside
         return path[len(inside) :] if inside and path.startswith(inside) else path
 

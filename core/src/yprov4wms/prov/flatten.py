@@ -46,13 +46,20 @@ _FURTHER_ENDS = {
 class Flattened:
     """A child's records under their new identifiers, to be written with `write_to`.
 
-    shared: by old identifier, the versions of the attempt's own files. ``made`` are those
-    of them that the child generated. ``repairs`` counts, in words, what could not stand as
+    shared: by old identifier, the versions of the attempt's own files; copies: those with the
+    same content as another file of the child's. ``made`` are the versions that the child
+    generated. ``repairs`` counts, in words, what could not stand as
     it was. ``hazards`` says whether the records may break a rule all the same.
     """
 
     def __init__(
-        self, child: Child, document: str, attempt: str, agent: str, shared: dict[str, str]
+        self,
+        child: Child,
+        document: str,
+        attempt: str,
+        agent: str,
+        shared: dict[str, str],
+        copies: dict[str, str] | None = None,
     ) -> None:
         self.made: set[str] = set()
         self.repairs: Counter[str] = Counter(child.records.lost)
@@ -75,6 +82,12 @@ class Flattened:
         self._add_elements()
         for section, record in child.records.relations:
             self._add_relation(section, record)
+        for original, version in (copies or {}).items():
+            one, two = self.entity(original), version
+            if original in child.generated:
+                one, two = two, one
+            sha256 = child.records.elements["entity"][original]["yprov4wms:sha256"]
+            self._relate("wasDerivedFrom", one, two, f'"yprov4wms:sha256":{string(sha256)}')
         for values in self._beside.values():
             self.repairs["attribute of a file that is the task's: left out"] += len(values)
         for root in child.roots:
@@ -91,6 +104,10 @@ class Flattened:
                 writer.started(section, one, _STARTERS[section], two, more)
             else:
                 writer.relation(section, one, two, more)
+
+    def entity(self, original: str) -> str:
+        """The new identifier of an entity."""
+        return self._ids["entity"][original]
 
     def told(self) -> list[str]:
         """The repairs as people read them."""

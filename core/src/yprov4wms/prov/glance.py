@@ -18,7 +18,7 @@ class _Entity(msgspec.Struct, gc=False):
     label: Any = msgspec.field(name="prov:label", default=None)
 
 
-class _Generation(msgspec.Struct, gc=False):
+class _OfEntity(msgspec.Struct, gc=False):
     entity: str = msgspec.field(name="prov:entity")
 
 
@@ -26,7 +26,8 @@ class _Document(msgspec.Struct, gc=False):
     prefix: dict[str, str] = {}
     activity: dict[str, Record] = {}
     entity: dict[str, _Entity] = {}
-    wasGeneratedBy: dict[str, _Generation] = {}  # noqa: N815 - PROV-JSON's name
+    used: dict[str, _OfEntity] = {}
+    wasGeneratedBy: dict[str, _OfEntity] = {}  # noqa: N815 - PROV-JSON's name
     wasInformedBy: dict[str, _Relation] = {}  # noqa: N815
     wasStartedBy: dict[str, _Relation] = {}  # noqa: N815
     bundle: dict[str, msgspec.Raw] = {}
@@ -61,8 +62,9 @@ def read(content: bytes) -> Records:
         for record in getattr(found, section).values()
     ]
     relations += [
-        ("wasGeneratedBy", {"prov:entity": generation.entity})
-        for generation in found.wasGeneratedBy.values()
-        if generation.entity in entities
+        (section, {"prov:entity": one.entity})
+        for section in ("used", "wasGeneratedBy")
+        for one in getattr(found, section).values()
+        if one.entity in entities
     ]
     return Records(found.prefix, elements, relations, bool(found.bundle))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 
 from yprov4wms.events import ChildAttached, Person
 from yprov4wms.prov import foreign, glance, rules
 from yprov4wms.prov.child import Child, Versions
 from yprov4wms.prov.flatten import Flattened
+from yprov4wms.prov.handover import Handover
 from yprov4wms.prov.values import attributes, hashed_name, string
 from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
 from yprov4wms.prov.wording import RAN
 from yprov4wms.prov.writer import ProvJsonWriter
+from yprov4wms.run import Attempt
 
 #: The dialect of this project's own ML recorder.
 OWN_DIALECT = "yprov4wms-ml"
@@ -24,13 +27,20 @@ _NOTHING = foreign.read(b"{}")
 class Nesting:
     """Puts child documents into a document, each with its own namespace ``ml<n>``.
 
-    directory, person: of the workflow's run.
+    directory, person: of the workflow's run. handover: takes the files that only children
+    tell of.
     """
 
     def __init__(
-        self, writer: ProvJsonWriter, mode: str, directory: str, person: Person | None
+        self,
+        writer: ProvJsonWriter,
+        mode: str,
+        directory: str,
+        person: Person | None,
+        handover: Handover,
     ) -> None:
         self._writer = writer
+        self._handover = handover
         self._mode = mode
         self._directory = directory
         self._login = person.login if person else None
@@ -41,12 +51,14 @@ class Nesting:
         self,
         child: ChildAttached,
         content: bytes | str,
+        around: Attempt,
         attempt: str,
         agent: str,
         uses: Versions,
         makes: Versions,
     ) -> set[str]:
-        """Write one child of the activity ``attempt``; ``agent`` answers for both.
+        """Write one child of the attempt ``around``, whose activity is ``attempt``; ``agent``
+        answers for both.
 
         content: of the child's document, or a text that says why there is none. uses, makes:
         the file versions of the attempt. Returns those that the child made. A document that
@@ -70,12 +82,15 @@ class Nesting:
                 note = f"not a PROV-JSON document: {error}"
         prefix, namespace = f"ml{self._count}", self._namespace(child.child)
         one = Child(records, child, prefix, namespace, self._directory, self._login)
+        further = one.upstream(lambda path: self._handover.before(path, around), uses, makes)
+        uses = {**uses, **further}
         shared = one.shared(uses, makes)
+        copies = one.copies(uses, makes, shared)
         flat = None
         if mode == "bundle" and isinstance(content, bytes) and note is None:
             note = self._bundle(document, child, content, records)
         elif mode == "flatten" and one.roots:
-            flat = Flattened(one, document, attempt, agent, shared)
+            flat = Flattened(one, document, attempt, agent, shared, copies)
             refusal = None
             if flat.hazards.found():
                 refusal = _refusal(flat, document, attempt, agent, uses, makes)
@@ -88,10 +103,18 @@ class Nesting:
         repaired = [*(child.repaired or ()), *(flat.told() if flat is not None else ())]
         self._document(document, child, attempt, note, repaired)
         if flat is None:
-            self._summary(one, child, document, attempt, agent, shared)
-            return set()
-        flat.write_to(self._writer)
-        return flat.made
+            summary = self._summary(one, child, document, attempt, agent)
+            for original, version in (shared | copies).items():
+                summary.file(original, version)
+        else:
+            flat.write_to(self._writer)
+        for original, path, sha256, made in one.others({*shared, *copies}):
+            if flat is not None:
+                self._handover.child(child.child, path, sha256, made, around, flat.entity(original))
+            else:
+                entity, write = one.identifier(original), partial(summary.file, original)
+                self._handover.child(child.child, path, sha256, made, around, entity, write)
+        return flat.made if flat is not None else set()
 
     def _namespace(self, run: str) -> str:
         """A child that two attempts name is in the document twice."""
@@ -146,15 +169,9 @@ class Nesting:
         return None
 
     def _summary(
-        self,
-        one: Child,
-        child: ChildAttached,
-        document: str,
-        attempt: str,
-        agent: str,
-        shared: dict[str, str],
-    ) -> None:
-        """One activity that stands for the child, and its share in the attempt's files."""
+        self, one: Child, child: ChildAttached, document: str, attempt: str, agent: str
+    ) -> Summary:
+        """One activity that stands for the child."""
         writer, elements = self._writer, one.records.elements
         identifier = f"{RUN}:{hashed_name('child', attempt, child.child)}"
         activities = [elements["activity"][root] for root in one.roots]
@@ -175,18 +192,34 @@ class Nesting:
         writer.element("activity", identifier, attributes(values))
         writer.relation("wasInformedBy", identifier, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         writer.relation("wasAssociatedWith", identifier, agent)
-        if shared:
-            writer.prefixes[one.prefix] = one.namespace
-        for original, version in shared.items():
-            stub = one.identifier(original)
-            label = string(foreign.text(elements["entity"][original].get("prov:label")) or original)
+        return Summary(writer, one, identifier)
+
+
+class Summary:
+    """The activity that stands for a child, and its files, as far as they tie it to others."""
+
+    def __init__(self, writer: ProvJsonWriter, child: Child, activity: str) -> None:
+        self._writer = writer
+        self._child = child
+        self._activity = activity
+        self._written: set[str] = set()
+
+    def file(self, original: str, version: str | None = None) -> None:
+        """Write a file of the child's; version: of the attempt's, which is the same or a copy."""
+        child, writer = self._child, self._writer
+        stub, made = child.identifier(original), original in child.generated
+        if original not in self._written:
+            self._written.add(original)
+            writer.prefixes[child.prefix] = child.namespace
+            values = child.records.elements["entity"][original]
+            label = string(foreign.text(values.get("prov:label")) or original)
             writer.element("entity", stub, f'"prov:label":{label},"prov:type":"{Type.FILE}"')
-            if original in one.generated:
-                writer.relation("wasGeneratedBy", stub, identifier)
-                writer.relation("wasDerivedFrom", version, stub)
+            if made:
+                writer.relation("wasGeneratedBy", stub, self._activity)
             else:
-                writer.relation("used", identifier, stub)
-                writer.relation("wasDerivedFrom", stub, version)
+                writer.relation("used", self._activity, stub)
+        if version is not None:
+            writer.relation("wasDerivedFrom", *((version, stub) if made else (stub, version)))
 
 
 def _is_checked(child: ChildAttached) -> bool:
