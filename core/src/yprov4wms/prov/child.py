@@ -64,6 +64,10 @@ class Child:
         name = local if prefix in self._own and local else original
         return f"{self.prefix}:{local_name(name + kind)}"
 
+    def label(self, original: str) -> str:
+        """What people call an entity."""
+        return end(self.records.elements["entity"][original], "prov:label") or original
+
     def is_person(self, values: Record) -> bool:
         """Whether an agent is the person whom the workflow's run names."""
         login = values.get("yprov4wms:login")
@@ -155,7 +159,7 @@ class Child:
         """A child's path as the workflow's run names it; start: where the child worked."""
         if "://" in path:
             return path
-        path = normpath(join(start, path))
+        path = normpath(path if path.startswith("/") else join(start, path))
         inside = self._inside
         return path[len(inside) :] if inside and path.startswith(inside) else path
 

@@ -169,7 +169,7 @@ def _renamed(record: Record, prefixes: dict[str, str]) -> Record:
 
 
 def end(record: Record, name: str) -> str | None:
-    """What a relation has at one of its ends."""
+    """What a relation has at one of its ends, or another text of a record."""
     found = record.get(name)
     return found if type(found) is str else text(found)
 

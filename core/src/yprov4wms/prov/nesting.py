@@ -69,15 +69,19 @@ class Nesting:
         mode = self._mode if child.doubt is None else "link"
         document = f"{RUN}:{hashed_name('document', attempt, child.child)}"
         records, note = _NOTHING, None
+        problems: list[rules.Problem] = []
         if isinstance(content, str):
             note = content
         else:
+            checked = _is_checked(child)
+            if mode == "bundle" and not checked:
+                problems = rules.check(content)
+                checked = not problems
             try:
-                records = (
-                    glance.read(content)
-                    if mode != "flatten" and _is_checked(child)
-                    else foreign.read(content, closely=mode == "flatten" and not _is_checked(child))
-                )
+                if mode != "flatten" and checked:
+                    records = glance.read(content)
+                else:
+                    records = foreign.read(content, closely=mode == "flatten" and not checked)
             except ValueError as error:
                 note = f"not a PROV-JSON document: {error}"
         prefix, namespace = f"ml{self._count}", self._namespace(child.child)
@@ -88,7 +92,7 @@ class Nesting:
         copies = one.copies(uses, makes, shared)
         flat = None
         if mode == "bundle" and isinstance(content, bytes) and note is None:
-            note = self._bundle(document, child, content, records)
+            note = self._bundle(document, content, records, problems)
         elif mode == "flatten" and one.roots:
             flat = Flattened(one, document, attempt, agent, shared, copies)
             refusal = None
@@ -105,14 +109,19 @@ class Nesting:
         if flat is None:
             summary = self._summary(one, child, document, attempt, agent)
             for original, version in (shared | copies).items():
-                summary.file(original, version)
+                stub, made = one.identifier(original), original in one.generated
+                summary.file(stub, one.label(original), made)
+                self._writer.relation(
+                    "wasDerivedFrom", *((version, stub) if made else (stub, version))
+                )
         else:
             flat.write_to(self._writer)
         for original, path, sha256, made in one.others({*shared, *copies}):
             if flat is not None:
                 self._handover.child(child.child, path, sha256, made, around, flat.entity(original))
             else:
-                entity, write = one.identifier(original), partial(summary.file, original)
+                entity = one.identifier(original)
+                write = partial(summary.file, entity, one.label(original), made)
                 self._handover.child(child.child, path, sha256, made, around, entity, write)
         return flat.made if flat is not None else set()
 
@@ -153,18 +162,19 @@ class Nesting:
         self._writer.relation("wasGeneratedBy", identifier, attempt)
 
     def _bundle(
-        self, identifier: str, child: ChildAttached, content: bytes, records: foreign.Records
+        self,
+        identifier: str,
+        content: bytes,
+        records: foreign.Records,
+        problems: list[rules.Problem],
     ) -> str | None:
         """Put a child's document in a bundle as it is; or say why it cannot stand there."""
         if records.bundles:
             return "not put in a bundle: it has bundles itself"
         if records.prefixes.get(RUN, self._writer.prefixes[RUN]) != self._writer.prefixes[RUN]:
             return f"not put in a bundle: it has another prefix {RUN}, which names the bundle"
-        if not _is_checked(child):
-            problems = rules.check(content)
-            if problems:
-                first = problems[0]
-                return f"not put in a bundle: {first.where}: {first.message}"
+        if problems:
+            return f"not put in a bundle: {problems[0].where}: {problems[0].message}"
         self._writer.bundle(identifier, content)
         return None
 
@@ -192,34 +202,34 @@ class Nesting:
         writer.element("activity", identifier, attributes(values))
         writer.relation("wasInformedBy", identifier, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         writer.relation("wasAssociatedWith", identifier, agent)
-        return Summary(writer, one, identifier)
+        return Summary(writer, identifier, one.prefix, one.namespace)
 
 
 class Summary:
-    """The activity that stands for a child, and its files, as far as they tie it to others."""
+    """The activity that stands for a child, and its files, as far as they tie it to others.
 
-    def __init__(self, writer: ProvJsonWriter, child: Child, activity: str) -> None:
+    prefix, namespace: of the files.
+    """
+
+    def __init__(self, writer: ProvJsonWriter, activity: str, prefix: str, namespace: str) -> None:
         self._writer = writer
-        self._child = child
         self._activity = activity
+        self._prefix = prefix
+        self._namespace = namespace
         self._written: set[str] = set()
 
-    def file(self, original: str, version: str | None = None) -> None:
-        """Write a file of the child's; version: of the attempt's, which is the same or a copy."""
-        child, writer = self._child, self._writer
-        stub, made = child.identifier(original), original in child.generated
-        if original not in self._written:
-            self._written.add(original)
-            writer.prefixes[child.prefix] = child.namespace
-            values = child.records.elements["entity"][original]
-            label = string(foreign.text(values.get("prov:label")) or original)
-            writer.element("entity", stub, f'"prov:label":{label},"prov:type":"{Type.FILE}"')
-            if made:
-                writer.relation("wasGeneratedBy", stub, self._activity)
-            else:
-                writer.relation("used", self._activity, stub)
-        if version is not None:
-            writer.relation("wasDerivedFrom", *((version, stub) if made else (stub, version)))
+    def file(self, stub: str, label: str, made: bool) -> None:
+        """Write what stands for a file that the child used or made, once."""
+        if stub in self._written:
+            return
+        self._written.add(stub)
+        self._writer.prefixes[self._prefix] = self._namespace
+        about = f'"prov:label":{string(label)},"prov:type":"{Type.FILE}"'
+        self._writer.element("entity", stub, about)
+        if made:
+            self._writer.relation("wasGeneratedBy", stub, self._activity)
+        else:
+            self._writer.relation("used", self._activity, stub)
 
 
 def _is_checked(child: ChildAttached) -> bool:
