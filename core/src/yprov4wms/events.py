@@ -458,6 +458,8 @@ class ChildAttached(Event, tag="child-attached", kw_only=True):
     complete: false where the child's own end was not recorded.
     repaired: what its document says in another form now, or could not keep.
     doubt: why it may be of another task.
+    checked: the version of the rules (`yprov4wms.prov.rules.VERSION`) that the document was
+        found to keep when it was copied; None where it was not looked at, or breaks one.
     """
 
     task: str
@@ -469,6 +471,7 @@ class ChildAttached(Event, tag="child-attached", kw_only=True):
     version: str | None = None
     repaired: list[str] | None = None
     doubt: str | None = None
+    checked: int | None = None
 
 
 class RecorderFailed(Event, tag="recorder-failed", kw_only=True):

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from yprov4wms.events import ChildAttached, File
 from yprov4wms.ml.document import build
 from yprov4wms.prov.nesting import OWN_DIALECT
+from yprov4wms.prov.rules import kept
 from yprov4wms.replay import replay
 from yprov4wms.run import MLRun, Run
 from yprov4wms.store import RunFolder, StoreError
@@ -21,6 +22,7 @@ def children(folder: RunFolder, task: str, attempt: int) -> Iterator[ChildAttach
         digest = folder.keep(content, SUFFIX)
         child.document.path = f"children/{digest}{SUFFIX}"
         child.document.sha256 = digest
+        child.checked = kept(content)
         yield child
 
 

@@ -10,6 +10,7 @@ from yprov4wms.events import ChildAttached, File
 from yprov4wms.ml import readers
 from yprov4wms.ml.collect import SUFFIX
 from yprov4wms.ml.readers import ChildRun
+from yprov4wms.prov.rules import kept
 from yprov4wms.store import RunFolder
 
 #: How far clocks, and the times that a run notes, may be apart.
@@ -82,6 +83,7 @@ def event_of(
         version=run.version,
         repaired=list(run.repaired) or None,
         doubt=doubt,
+        checked=kept(run.content),
     )
 
 

@@ -19,6 +19,8 @@ PREFIXES = {
     "yprov4wms": "urn:yprov4wms:terms#",
 }
 
+PREFIX_OF = {uri: prefix for prefix, uri in PREFIXES.items()}
+
 #: The prefix of a workflow run's own namespace, and of an ML run's in its own document.
 RUN = "run"
 ML = "ml"
