@@ -10,18 +10,22 @@ from __future__ import annotations
 import os
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 GROUP = "yprov4wms.readers"
 
 #: The first that takes a path reads it.
-BUILT_IN = ("own", "yprov4ml", "generic")
+BUILT_IN = ("own", "yprov4ml", "mlflow", "generic")
 
 
 class ReadError(ValueError):
     """What lies there is no child run, or cannot be read; the text is for the user."""
+
+
+class NotInstalledError(ReadError):
+    """A run may lie there, and what reads it is not installed; the text says what to install."""
 
 
 class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +40,7 @@ class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
     repaired: what the document says in another form now, or could not keep.
     sources: absolute paths of the documents that it was made of, of its folder where it has
         none.
+    owner: the run, task and attempt around it, where its own record names them.
     """
 
     dialect: str
@@ -48,6 +53,7 @@ class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
     ranks: tuple[int, ...] = ()
     repaired: tuple[str, ...] = ()
     sources: tuple[str, ...]
+    owner: tuple[str, str, str] | None = None
 
 
 class Reader(Protocol):
@@ -66,6 +72,14 @@ class Reader(Protocol):
         """
 
 
+@runtime_checkable
+class StoreReader(Protocol):
+    """A reader of places that keep the runs of all times."""
+
+    def read_since(self, path: Path, directory: Path | None, since: str) -> list[ChildRun]:
+        """As `Reader.read`, without the runs that were over before a moment."""
+
+
 def readers() -> list[Reader]:
     """Those of others in order of name, then ours. Raises what a broken one raises."""
     entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name)
@@ -73,15 +87,22 @@ def readers() -> list[Reader]:
     return found + [import_module(f"{__name__}.{name}").READER for name in BUILT_IN]
 
 
-def read(path: str | os.PathLike[str], directory: str | None = None) -> list[ChildRun]:
+def read(
+    path: str | os.PathLike[str], directory: str | None = None, since: str | None = None
+) -> list[ChildRun]:
     """The child runs at a path, each once.
 
-    Raises ReadError where no reader takes what lies there, OSError where nothing does.
+    since: of a place that keeps runs of all times, those that were not over then. Raises
+    ReadError where no reader takes what lies there, OSError where nothing does.
     """
     place = Path(path).absolute()
     place.lstat()
     work = Path(directory) if directory else None
     for reader in readers():
         if reader.takes(place):
-            return list({run.id: run for run in reader.read(place, work)}.values())
+            if since is not None and isinstance(reader, StoreReader):
+                runs = reader.read_since(place, work, since)
+            else:
+                runs = reader.read(place, work)
+            return list({run.id: run for run in runs}.values())
     raise ReadError("no child run of any known kind lies there")
