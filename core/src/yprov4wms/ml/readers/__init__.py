@@ -24,8 +24,9 @@ class ReadError(ValueError):
     """What lies there is no child run, or cannot be read; the text is for the user."""
 
 
-class NotInstalledError(ReadError):
-    """A run may lie there, and what reads it is not installed; the text says what to install."""
+class UnreadableError(ReadError):
+    """Runs may lie there, and something stands in the way: what reads them is not installed,
+    a server does not answer. The text says what."""
 
 
 class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,7 @@ class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
     sources: absolute paths of the documents that it was made of, of its folder where it has
         none.
     owner: the run, task and attempt around it, where its own record names them.
+    among_others: it lies where runs of all times do.
     """
 
     dialect: str
@@ -54,6 +56,7 @@ class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
     repaired: tuple[str, ...] = ()
     sources: tuple[str, ...]
     owner: tuple[str, str, str] | None = None
+    among_others: bool = False
 
 
 class Reader(Protocol):

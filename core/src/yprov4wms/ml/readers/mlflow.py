@@ -14,7 +14,7 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from yprov4wms.ml.readers import ChildRun, ReadError, mlflow_document, mlflow_process
 from yprov4wms.ml.readers.mlflow_facts import PARENT_TAG, Answer, Request, Run
@@ -62,6 +62,22 @@ class MlflowReader:
                 raise ReadError(f"MLflow has no run {request.run} there")
             found += children(answer, str(place.path), directory)
         return found
+
+
+def store_of(uri: str, directory: str) -> tuple[str, Request]:
+    """What a tracking URI names, from where a process worked: its path or URI, and a request."""
+    if uri.startswith("sqlite:///"):
+        path = os.path.normpath(os.path.join(directory, _plain(uri[len("sqlite:///") :])))  # noqa: PTH118
+        return path, Request(uri=path)
+    if "://" in uri and not uri.startswith("file://"):
+        return uri, Request(uri=uri)
+    told = _plain(uri.removeprefix("file://").removeprefix("file:")) or STORE
+    path = os.path.normpath(os.path.join(directory, told))  # noqa: PTH118
+    return path, Request(uri=path, root=path)
+
+
+def _plain(path: str) -> str:
+    return unquote(path.partition("?")[0])
 
 
 def children(answer: Answer, store: str, directory: Path | None) -> list[ChildRun]:
@@ -114,6 +130,7 @@ def _child(
         repaired=repaired,
         sources=(place,),
         owner=root.owner,
+        among_others=True,
     )
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from yprov4wms.masking import Masker, declared_from_environment, without_userinfo
-from yprov4wms.ml.readers import NotInstalledError, ReadError
+from yprov4wms.ml.readers import UnreadableError
 from yprov4wms.ml.readers.mlflow_facts import Answer, Request
 
 #: Seconds that an answer may take, the import of MLflow included.
@@ -45,8 +45,9 @@ def ask(request: Request, python: str | None = None, trusted: bool = True) -> An
 
     python: an interpreter that has MLflow, where this one has not. trusted: whether the
     place of the store was told by the task itself just now; else it gets no credentials of
-    the environment but for the server that the environment names. Raises NotInstalledError, or
-    ReadError where the store cannot be read or does not answer in time.
+    the environment but for the server that the environment names. Raises
+    UnreadableError where MLflow is not installed, or the store cannot be read or does not
+    answer in time.
     """
     configured = os.environ.get("MLFLOW_TRACKING_URI", "")
     if "@" in configured and without_userinfo(configured) == request.uri:
@@ -56,13 +57,13 @@ def ask(request: Request, python: str | None = None, trusted: bool = True) -> An
     with _lock:
         answered = _exchange(sys.executable, trusted, line)
         if python and python != sys.executable and _decoded(answered).missing:
-            with suppress(ReadError, OSError):
+            with suppress(UnreadableError, OSError):
                 answered = _exchange(python, trusted, line)
     answer = _decoded(answered)
     if answer.missing:
-        raise NotInstalledError(f"{answer.error}; {INSTALL}")
+        raise UnreadableError(f"{answer.error}; {INSTALL}")
     if answer.error is not None:
-        raise ReadError(Masker(declared_from_environment([])).text(answer.error))
+        raise UnreadableError(Masker(declared_from_environment([])).text(answer.error))
     return answer
 
 
@@ -90,7 +91,7 @@ def _exchange(python: str, trusted: bool, line: bytes) -> bytes:
 
 def _lost(error: BaseException) -> BaseException:
     if isinstance(error, EOFError):
-        return ReadError("the process that reads MLflow stores ended without an answer")
+        return UnreadableError("the process that reads MLflow stores ended without an answer")
     return error
 
 
@@ -126,7 +127,7 @@ def _answered(process: subprocess.Popen[bytes], line: bytes, until: float) -> by
     while not (found and found[-1].endswith(b"\n")):
         left = until - time.monotonic()
         if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            raise ReadError(f"no answer within {PATIENCE:.0f} s")
+            raise UnreadableError(f"no answer within {PATIENCE:.0f} s")
         chunk = os.read(process.stdout.fileno(), 1 << 20)
         if not chunk:
             raise EOFError
