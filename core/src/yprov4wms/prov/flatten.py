@@ -26,6 +26,8 @@ from yprov4wms.prov.writer import ProvJsonWriter
 
 #: By path, the identifier of a file's version and what it was.
 Versions = dict[str, tuple[str, File]]
+#: By entity of a child, the version that it is a copy of, and whether the attempt made that.
+Copies = dict[str, tuple[str, bool]]
 
 #: What an activity can have come to.
 RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.CACHED)
@@ -137,13 +139,19 @@ class Child:
 class Flattened:
     """A child's records under their new identifiers, to be written with `write_to`.
 
-    shared: by old identifier, the versions of the attempt's own files. ``made`` are those
-    of them that the child generated. ``repairs`` counts, in words, what could not stand as
-    it was.
+    shared: by old identifier, the versions of the attempt's own files. copies: of which there
+    are artifacts. ``made`` are those of both that the child generated. ``repairs`` counts, in
+    words, what could not stand as it was.
     """
 
     def __init__(
-        self, child: Child, document: str, attempt: str, agent: str, shared: dict[str, str]
+        self,
+        child: Child,
+        document: str,
+        attempt: str,
+        agent: str,
+        shared: dict[str, str],
+        copies: Copies | None = None,
     ) -> None:
         self.made: set[str] = set()
         self.repairs: Counter[str] = Counter()
@@ -161,9 +169,12 @@ class Flattened:
         self._makers: set[str] = set()
         self._associated: set[str] = set()
         self._islands = Islands()
+        self._copied = tuple(version for version, _ in (copies or {}).values())
         self._add_elements()
         for section, record in child.records.relations:
             self._add_relation(section, record)
+        for original, (version, made) in (copies or {}).items():
+            self._copy(original, version, made)
         for root in child.roots:
             self._nest(self._ids[root]["activity"], attempt)
         self._tie(document, attempt)
@@ -381,6 +392,19 @@ class Flattened:
         if section == "wasAssociatedWith" and two == self._agent:
             self._associated.add(one)
 
+    def _copy(self, original: str, version: str, made: bool) -> None:
+        """An artifact is a copy of a file of the attempt's; who kept it made that, or used it."""
+        entity = self._ids[original]["entity"]
+        activities = [r[2] for r in self._relations if r[:2] == ("wasGeneratedBy", entity)]
+        self._relate("wasDerivedFrom", entity, version)
+        for activity in activities:
+            if not made:
+                self._relate("used", activity, version)
+            elif version not in self._makers:
+                self._makers.add(version)
+                self.made.add(version)
+                self._relate("wasGeneratedBy", version, activity)
+
     def _nest(self, activity: str, attempt: str) -> None:
         self._relate("wasInformedBy", activity, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         if activity not in self._associated:
@@ -388,7 +412,7 @@ class Flattened:
 
     def _tie(self, document: str, attempt: str) -> None:
         """What the child ties to nothing is tied to its document: viewers would lose it."""
-        outside = (attempt, self._agent, document, *self._shared.values())
+        outside = (attempt, self._agent, document, *self._shared.values(), *self._copied)
         for section, identifier in self._islands.apart(outside):
             if section == "activity":
                 self._nest(identifier, attempt)

@@ -7,6 +7,7 @@ import re
 
 from yprov4wms.events import ChildAttached, Person
 from yprov4wms.prov import foreign
+from yprov4wms.prov.copies import copies
 from yprov4wms.prov.flatten import RAN, Child, Flattened, Versions
 from yprov4wms.prov.values import attributes, hashed_name, string
 from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
@@ -65,11 +66,12 @@ class Nesting:
         prefix, namespace = f"ml{self._count}", self._namespace(child.child)
         one = Child(records, child, prefix, namespace, self._directory, self._login)
         shared = one.shared(uses, makes)
+        copied = copies(records.elements["entity"], shared, makes, uses)
         flat = None
         if mode == "bundle" and isinstance(content, bytes) and note is None:
             note = self._bundle(document, child, content, records)
         elif mode == "flatten" and one.roots:
-            flat = Flattened(one, document, attempt, agent, shared)
+            flat = Flattened(one, document, attempt, agent, shared, copied)
             refusal = _refusal(flat, document, attempt, agent, uses, makes)
             if refusal is not None:
                 flat, note = None, f"not flattened: {refusal}"
@@ -80,7 +82,8 @@ class Nesting:
         repaired = [*(child.repaired or ()), *(flat.told() if flat is not None else ())]
         self._document(document, child, attempt, note, repaired)
         if flat is None:
-            self._summary(one, child, document, attempt, agent, shared)
+            same = {name: version for name, (version, _) in copied.items()}
+            self._summary(one, child, document, attempt, agent, {**shared, **same})
             return set()
         flat.write_to(self._writer)
         return flat.made

@@ -23,6 +23,7 @@ from yprov4wms.ml.readers.mlflow_facts import (
 )
 from yprov4wms.prov.attempts import seconds
 from yprov4wms.prov.attributes import keyed
+from yprov4wms.prov.copies import ARTIFACT
 from yprov4wms.prov.foreign import Record
 from yprov4wms.prov.vocabulary import ML, Link, Type, run_namespace
 
@@ -245,7 +246,7 @@ class Runs:
         return found
 
     def _artifact(self, one: Artifact) -> str:
-        record: Record = {"yprov4wms:artifact": one.path}
+        record: Record = {ARTIFACT: one.path}
         record |= {"yprov4wms:size": one.size} if one.size is not None else {}
         record |= {"yprov4wms:sha256": one.sha256} if one.sha256 else {}
         return self._file(one.file or one.uri or one.path, record)
