@@ -36,6 +36,7 @@ IDLE = 60.0
 #: mlflow.entities.ViewType.ALL: deleted ones are told of as such.
 _ALL = 3
 _PAGE = 1000
+_TRASH = ".trash"
 
 
 def main() -> None:
@@ -99,9 +100,11 @@ def _opened(request: Request, client: Any) -> Iterator[Any]:
 
 @contextmanager
 def _unchanged(root: Path) -> Iterator[None]:
-    """A file store is given a folder for its trash, and one for its models, when opened."""
-    new = [path for name in (".trash", "models") if not (path := root / name).exists()]
+    """A file store is given a folder for its trash, and one for its models, when opened; when
+    asked again, MLflow counts on the first."""
+    new = [path for name in (_TRASH, "models") if not (path := root / name).exists()]
     before = root.stat()
+    (root / _TRASH).mkdir(exist_ok=True)
     try:
         yield
     finally:

@@ -37,8 +37,8 @@ class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Series(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One metric's history without its values; numbers are Python's texts, ``nan`` included.
 
-    low, high: of the values that are numbers. models: ids of logged models that values are of;
-    datasets: names and digests. path: of the file of a file store.
+    low, high: of the values that are numbers. models: ids of logged models that values measure,
+    datasets: names and digests of what they were measured on. path: of a file store's file.
     """
 
     key: str

@@ -86,14 +86,8 @@ def _series(
     places of values that are no numbers.
     """
     values: dict[tuple[int, int, str], float] = {}
-    models: dict[str, None] = {}
-    datasets: dict[tuple[str, str], None] = {}
     for one in client.get_metric_history(run, key):
         values[one.step, one.timestamp, repr(one.value)] = one.value
-        if getattr(one, "model_id", None):
-            models[one.model_id] = None
-        if getattr(one, "dataset_name", None):
-            datasets[one.dataset_name, one.dataset_digest or ""] = None
         if math.isnan(one.value):
             missing.add((key, one.step, one.timestamp))
     ordered = sorted(values, key=lambda place: (place[0], place[1], _comparable(values[place])))
@@ -111,8 +105,6 @@ def _series(
         last_ms=max(moment for _, moment, _ in ordered),
         first_step=first[0],
         last_step=last[0],
-        models=list(models),
-        datasets=list(datasets),
         path=str(path) if path is not None and path.is_file() else None,
     )
 
@@ -164,6 +156,8 @@ def _models(
                 lost = one.run_id == found.id and (one.key, one.step, one.timestamp) in missing
                 value = (one.step, one.timestamp, "nan" if lost else repr(one.value))
                 metrics[one.key] = max(metrics.get(one.key, value), value)
+                if one.run_id == found.id and one.timestamp >= (model.creation_timestamp or 0):
+                    _measured(found, one, name)
             told = Model(
                 id=name,
                 name=model.name,
@@ -185,6 +179,16 @@ def _models(
                 own,
                 lambda path, name=name: client.list_logged_model_artifacts(name, path),
             )
+
+
+def _measured(found: Run, one: Any, model: str) -> None:
+    """A metric is of a model. What was logged before the model was there MLflow links as well:
+    that does not come from it."""
+    for series in found.series:
+        if series.key == one.key:
+            dataset = (one.dataset_name or "", one.dataset_digest or "")
+            series.models += [model] if model not in series.models else []
+            series.datasets += [dataset] if dataset not in series.datasets else []
 
 
 def _version(one: Any) -> Version:
