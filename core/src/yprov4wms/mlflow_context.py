@@ -7,13 +7,9 @@ nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import threading
-import time
-import uuid
-from typing import Any
+from contextlib import suppress
 
 _NAMES = ("YPROV_RUN_ID", "AIRFLOW_CTX_YPROV_RUN_ID")
 #: Seconds that a training waits at most for a store that is not local.
@@ -37,27 +33,33 @@ class TaskContext:
             around = _parent()
             if around is None:
                 return {}
-            _note(around)
+            with suppress(Exception):  # the tags are there to be found by other ways
+                _note(around)
             return {
                 "yprov4wms.run": around["run"],
                 "yprov4wms.task": around["task"],
-                "yprov4wms.attempt": str(around["attempt"]),
+                "yprov4wms.attempt": around["attempt"],
             }
         except Exception:
             return {}
 
 
-def _parent() -> dict[str, Any] | None:
-    # In a thread of an engine's process the variables are not in the environment.
-    known = any(name in os.environ for name in _NAMES)
-    if not known and "yprov4wms.metering.task" not in sys.modules:
+def _parent() -> dict[str, str] | None:
+    """The task attempt around this process, as `yprov4wms.ml` finds it, without its imports."""
+    # In a thread of an engine's own process the variables are those of the thread's task.
+    metering = sys.modules.get("yprov4wms.metering.task")
+    meter = metering.current() if metering is not None else None
+    found = os.environ if meter is None else {**os.environ, **meter.env}
+    if not any(name in found for name in _NAMES):
         return None
-    from yprov4wms.ml import _surroundings
+    from yprov4wms.settings import told
 
-    return _surroundings.parent()
+    names = {"run": "RUN_ID", "task": "TASK_ID", "attempt": "ATTEMPT", "store": "STORE"}
+    values = {key: told(f"YPROV_{name}", found) or "" for key, name in names.items()}
+    return values if all(values.values()) and values["attempt"].isdecimal() else None
 
 
-def _note(around: dict[str, Any]) -> None:
+def _note(around: dict[str, str]) -> None:
     """Once for each store that this process writes to under an attempt."""
     import mlflow
 
@@ -66,21 +68,24 @@ def _note(around: dict[str, Any]) -> None:
     if key in _noted:
         return
     _noted.add(key)
+    import json
+
     from yprov4wms.masking import without_userinfo
 
     note = {
         "tracking_uri": without_userinfo(uri),
         "directory": os.getcwd(),  # noqa: PTH109
         "python": sys.executable,
-        "time": time.time(),
     }
-    name = f"mlflow-{uuid.uuid4().hex}.json"
-    store = str(around["store"]).rstrip("/")
+    name = f"mlflow-{os.urandom(12).hex()}.json"
+    store = around["store"].rstrip("/")
     path = f"{store}/{around['run']}/ml/{around['task']}-{around['attempt']}/{name}"
     content = json.dumps(note).encode()
     if "://" not in path:
         _write(path, content)
         return
+    import threading
+
     thread = threading.Thread(target=_send, args=(path, content), daemon=True)
     thread.start()
     thread.join(_PATIENCE)
