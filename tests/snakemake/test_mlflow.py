@@ -89,7 +89,7 @@ def test_the_lineage_goes_from_the_data_through_the_run_to_the_model(tmp_path: P
     assert valid.returncode == 0
     # What a task's tags name is no other task's, not even by hand.
     refused = work.yprov4wms("attach", "latest", "data", "mlflow.db")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert b"every child run there is another task's" in refused.stderr
 
 

@@ -18,17 +18,20 @@ SUFFIX = ".json"
 NOTE = "mlflow-"
 
 
-def children(folder: RunFolder, task: str, attempt: int) -> Iterator[ChildAttached]:
+def children(
+    folder: RunFolder, task: str, attempt: int, elsewhere: bool = True
+) -> Iterator[ChildAttached]:
     """Keep the documents of this attempt's ML runs in the store, and tell of each.
 
-    Raises, in the end, OSError or ReadError where one cannot be read.
+    elsewhere: also of those that lie in stores that are not ours, which takes seconds. Raises,
+    in the end, OSError or ReadError where one cannot be read.
     """
     for child, content in _found(folder, task, attempt):
         digest = folder.keep(content, SUFFIX)
         child.document.path = f"children/{digest}{SUFFIX}"
         child.document.sha256 = digest
         yield child
-    if _are_noted(folder, task, attempt):
+    if elsewhere and _are_noted(folder, task, attempt):
         from yprov4wms.ml import noted
 
         yield from noted.children(folder, task, attempt)

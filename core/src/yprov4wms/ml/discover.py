@@ -41,7 +41,7 @@ def found(
     for sure, paths in ((True, first), (False, [path for path in near if path not in first])):
         for path in paths:
             try:
-                runs = readers.read(path, directory, began)
+                runs = readers.read(path, directory, readers.Search(began, owner, known))
             except readers.UnreadableError as error:
                 failure = error
                 continue

@@ -220,11 +220,21 @@ def test_one_run_of_a_store_is_read_alone_with_what_is_in_it(
     assert [one.id for one in readers.read(experiment, str(work))] == [run.id]
 
 
-def test_runs_that_were_over_before_are_not_read(work: Path) -> None:
+def test_runs_that_were_over_before_or_are_known_are_not_read(
+    found: dict[str, dict[str, ChildRun]], work: Path
+) -> None:
+    owner = ("run", "task", "1")
     for store in STORES:
-        assert readers.read(work / store, str(work), "2100-01-01T00:00:00+00:00") == []
-        everything = readers.read(work / store, str(work), "2000-01-01T00:00:00+00:00")
-        assert len(everything) == 3
+
+        def read(since: str, known: list[str], store: str = store) -> list[str]:
+            search = readers.Search(since, owner, known)
+            return sorted(by_label(readers.read(work / store, str(work), search)))
+
+        everything = ["fails", "killed", "the über run"]
+        assert read("2100-01-01T00:00:00+00:00", []) == []
+        assert read("2000-01-01T00:00:00+00:00", []) == everything
+        known = [found[store]["the über run"].id]
+        assert read("2000-01-01T00:00:00+00:00", known) == ["fails", "killed"]
 
 
 def test_a_killed_run_is_running_and_incomplete(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ Others may add readers under the entry-point group ``yprov4wms.readers``: an obj
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -75,12 +76,24 @@ class Reader(Protocol):
         """
 
 
+class Search(NamedTuple):
+    """What is asked of a place that keeps runs of all times and tasks.
+
+    since: not what was over then, in the form that events have. owner: not what names another
+    task attempt. known: ids of runs that are read already.
+    """
+
+    since: str | None
+    owner: tuple[str, str, str]
+    known: Collection[str]
+
+
 @runtime_checkable
 class StoreReader(Protocol):
-    """A reader of places that keep the runs of all times."""
+    """A reader of such places."""
 
-    def read_since(self, path: Path, directory: Path | None, since: str) -> list[ChildRun]:
-        """As `Reader.read`, without the runs that were over before a moment."""
+    def search(self, path: Path, directory: Path | None, search: Search) -> list[ChildRun]:
+        """As `Reader.read`, of some runs only."""
 
 
 def readers() -> list[Reader]:
@@ -91,20 +104,20 @@ def readers() -> list[Reader]:
 
 
 def read(
-    path: str | os.PathLike[str], directory: str | None = None, since: str | None = None
+    path: str | os.PathLike[str], directory: str | None = None, search: Search | None = None
 ) -> list[ChildRun]:
     """The child runs at a path, each once.
 
-    since: of a place that keeps runs of all times, those that were not over then. Raises
-    ReadError where no reader takes what lies there, OSError where nothing does.
+    search: which runs are asked for where there are those of all times. Raises ReadError where
+    no reader takes what lies there, OSError where nothing does.
     """
     place = Path(path).absolute()
     place.lstat()
     work = Path(directory) if directory else None
     for reader in readers():
         if reader.takes(place):
-            if since is not None and isinstance(reader, StoreReader):
-                runs = reader.read_since(place, work, since)
+            if search is not None and isinstance(reader, StoreReader):
+                runs = reader.search(place, work, search)
             else:
                 runs = reader.read(place, work)
             return list({run.id: run for run in runs}.values())

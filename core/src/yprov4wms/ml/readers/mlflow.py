@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from yprov4wms.ml.readers import ChildRun, ReadError, mlflow_document, mlflow_process
+from yprov4wms.ml.readers import (
+    ChildRun,
+    ReadError,
+    Search,
+    mlflow_document,
+    mlflow_process,
+)
 from yprov4wms.ml.readers.mlflow_facts import PARENT_TAG, Answer, Request, Run
 from yprov4wms.ml.readers.peek import beginning
 
@@ -45,20 +51,20 @@ class MlflowReader:
         return bool(_places(path))
 
     def read(self, path: Path, directory: Path | None = None) -> list[ChildRun]:
-        return self._read(path, directory, None)
+        return self.search(path, directory, None)
 
-    def read_since(self, path: Path, directory: Path | None, since: str) -> list[ChildRun]:
-        moment = datetime.fromisoformat(since).timestamp()
-        return self._read(path, directory, int(moment * 1000) - _SLACK_MS)
-
-    def _read(self, path: Path, directory: Path | None, since_ms: int | None) -> list[ChildRun]:
+    def search(self, path: Path, directory: Path | None, search: Search | None) -> list[ChildRun]:
         found: list[ChildRun] = []
         for place in _places(path):
             request = place.request
-            if request.run is None:
-                request.since_ms = since_ms
+            if search is not None:
+                request.only = search.owner
+                request.known = [_run_of(known) for known in search.known]
+                if search.since is not None and request.run is None:
+                    moment = datetime.fromisoformat(search.since).timestamp()
+                    request.since_ms = int(moment * 1000) - _SLACK_MS
             answer = mlflow_process.ask(request)
-            if request.run is not None and not answer.runs:
+            if search is None and request.run is not None and not answer.runs:
                 raise ReadError(f"MLflow has no run {request.run} there")
             found += children(answer, str(place.path), directory)
         return found
@@ -139,6 +145,11 @@ def _identifier(run: str) -> str:
         return str(uuid.UUID(run))
     except ValueError:
         return f"mlflow-{run}"
+
+
+def _run_of(identifier: str) -> str:
+    """The run of a child's id."""
+    return identifier.removeprefix("mlflow-").replace("-", "")
 
 
 def _places(path: Path) -> list[_Place]:

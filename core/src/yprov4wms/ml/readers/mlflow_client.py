@@ -29,6 +29,7 @@ from yprov4wms.ml.readers.mlflow_facts import (
     Answer,
     Request,
     Run,
+    owner_of,
 )
 
 #: Seconds after which a process that nobody asks ends itself.
@@ -160,7 +161,9 @@ def _runs(client: Any, request: Request) -> Iterator[Run]:
     if request.run is not None:
         found = _inside(found, request.run)
     for run in sorted(found.values(), key=lambda run: (run.info.start_time or 0, run.info.run_id)):
-        if _is_over(run, request.since_ms):
+        if _is_over(run, request.since_ms) or _is_known(run, found, request.known):
+            continue
+        if request.only and owner_of(run.data.tags) not in (None, request.only):
             continue
         experiment = experiments.get(run.info.experiment_id)
         yield mlflow_run.told(client, run, experiment, request.root)
@@ -200,6 +203,19 @@ def _is_over(run: Any, since_ms: int | None) -> bool:
         return False
     last = run.info.end_time or run.info.start_time
     return last is not None and last < since_ms
+
+
+def _is_known(run: Any, found: dict[str, Any], known: list[str]) -> bool:
+    """Whether it, or one that it is nested in, is told of already."""
+    seen: set[str] = set()
+    at = run if known else None
+    while at is not None and at.info.run_id not in seen:
+        seen.add(at.info.run_id)
+        parent = at.data.tags.get(PARENT_TAG)
+        if at.info.run_id in known or parent in known:
+            return True
+        at = found.get(parent)
+    return False
 
 
 def _paged(search: Any, *arguments: Any, **more: Any) -> Iterator[Any]:

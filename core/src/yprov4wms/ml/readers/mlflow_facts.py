@@ -5,6 +5,8 @@ MLflow is only imported by the process that answers (`mlflow_client`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 #: Tags that name the task attempt around an MLflow run, as `yprov4wms.mlflow_context` sets them.
@@ -18,12 +20,19 @@ PARENT_TAG = "mlflow.parentRunId"
 Owner = tuple[str, str, str]
 
 
+def owner_of(tags: Mapping[str, str]) -> Owner | None:
+    """The task attempt that tags name."""
+    run, task, attempt = (tags.get(name) for name in (RUN_TAG, TASK_TAG, ATTEMPT_TAG))
+    return (run, task, attempt) if run and task and attempt else None
+
+
 class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Which runs of a store to tell of; without any choice, all.
 
     uri: a tracking URI, or the absolute path of an SQLite database. root: the folder of a file
     store. experiment: of this id only. run: this one, with what is nested in it. owner: those
-    that carry its tags. since_ms: those that were not over before, in ms since the epoch.
+    that carry its tags. since_ms: those that were not over before, in ms since the epoch. only:
+    none whose tags name another attempt. known: not these, nor what is nested in them.
     """
 
     uri: str
@@ -32,6 +41,8 @@ class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
     run: str | None = None
     owner: Owner | None = None
     since_ms: int | None = None
+    only: Owner | None = None
+    known: list[str] = []
 
 
 class Series(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -131,10 +142,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def owner(self) -> Owner | None:
-        """The task attempt that its tags name."""
-        names = (RUN_TAG, TASK_TAG, ATTEMPT_TAG)
-        run, task, attempt = (self.tags.get(name) for name in names)
-        return (run, task, attempt) if run and task and attempt else None
+        return owner_of(self.tags)
 
 
 class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -63,7 +63,8 @@ def ask(request: Request, python: str | None = None, trusted: bool = True) -> An
     if answer.missing:
         raise UnreadableError(f"{answer.error}; {INSTALL}")
     if answer.error is not None:
-        raise UnreadableError(Masker(declared_from_environment([])).text(answer.error))
+        told = f"MLflow {answer.version} cannot read it: {answer.error}"
+        raise UnreadableError(Masker(declared_from_environment([])).text(told))
     return answer
 
 
