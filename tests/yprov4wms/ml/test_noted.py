@@ -167,6 +167,21 @@ def test_an_export_asks_once_for_what_has_ended(
     assert (work.folder / "exported.json").read_bytes() == first
 
 
+def test_where_the_engine_has_no_mlflow_the_tasks_own_python_reads(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.train("a", f"file:{work.folder}/mlruns")
+    broken = work.folder / "broken"
+    broken.mkdir()
+    (broken / "mlflow.py").write_text("raise ImportError('No module named mlflow')\n")
+    python = broken / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={broken} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert work.end("a") == ["trained"]
+    assert work.lost == []
+
+
 class Server:
     """An MLflow server on loopback."""
 
