@@ -122,6 +122,7 @@ FILL = """
             for number, value in enumerate([float("nan"), 3.0, float("nan")]):
                 mlflow.log_metric("odd", value, step=number)
             mlflow.log_metric("system/cpu_utilization_percentage", 42.0)
+            mlflow.log_metric("password", 1.0)
             model = LogisticRegression(C=0.5, max_iter=5).fit(features, target)
             joblib.dump(model, "model.joblib")
             mlflow.log_artifact("model.joblib", "files/deep")

@@ -237,6 +237,14 @@ def test_runs_that_were_over_before_or_are_known_are_not_read(
         assert read("2000-01-01T00:00:00+00:00", known) == ["fails", "killed"]
 
 
+def test_artifacts_beyond_what_a_document_can_list_are_counted(tmp_path: Path) -> None:
+    artifacts = old_store(tmp_path) / "artifacts"
+    for number in range(1010):
+        (artifacts / f"{number:04}").touch()
+    (run,) = readers.read(tmp_path / "mlruns")
+    assert run.repaired == ("12 x artifact beyond those that are listed",)
+
+
 def test_a_killed_run_is_running_and_incomplete(tmp_path: Path) -> None:
     code = """
 import mlflow, os, signal

@@ -90,8 +90,8 @@ class Runs:
                     self.draft.relate("wasDerivedFrom", metric, entity)
         for artifact in run.artifacts:
             self._made(name, artifact)
-        for note in run.notes:
-            self.draft.notes[note] += 1
+        for note, count in run.notes.items():
+            self.draft.notes[note] += count
         return name
 
     def _entity(self, name: str, label: str, record: Record) -> None:
@@ -196,7 +196,7 @@ class Runs:
             "yprov4wms:step": one.step,
             "yprov4wms:location": one.location,
             **keyed("parameter", one.params),
-            **keyed("metric", {key: float(value) for key, value in one.metrics.items()}),
+            **keyed("metric", {key: _number(value) for key, value in one.metrics.items()}),
             **keyed("tag", one.tags),
         }
         record = {k: v for k, v in values.items() if v is not None}
@@ -289,6 +289,14 @@ class Runs:
 
 def of_ms(moment: int | None) -> str | None:
     return moments.of_seconds(moment / 1000) if moment else None
+
+
+def _number(text: str) -> float | str:
+    """A mask stays what it is."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _object(text: str | None) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class Version(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """notes: what could not be read of it."""
+    """notes: what could not be read of it, and how often."""
 
     id: str
     name: str | None = None
@@ -134,7 +134,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     models: list[Model] = []
     versions: list[Version] = []
     artifacts: list[Artifact] = []
-    notes: list[str] = []
+    notes: dict[str, int] = {}
 
     @property
     def parent(self) -> str | None:

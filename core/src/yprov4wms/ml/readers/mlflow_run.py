@@ -73,7 +73,7 @@ class _Noted:
         if not isinstance(error, Exception):
             return False
         reason = " ".join(str(error).split())[:200]
-        self._run.notes.append(f"{self._what} that could not be read ({reason})")
+        self._run.notes[f"{self._what} that could not be read ({reason})"] = 1
         return True
 
 
@@ -225,8 +225,8 @@ class _Files:
                 if not path.is_file():
                     continue
                 if len(found) >= MOST_ARTIFACTS:
-                    self._note("artifacts beyond those that are listed")
-                    return found
+                    self._note("artifact beyond those that are listed")
+                    continue
                 size = path.stat().st_size
                 relative = str(path.relative_to(folder))
                 sha256 = self._sha256(path, size)
@@ -241,8 +241,7 @@ class _Files:
                 if one.is_dir:
                     waiting.append(one.path)
                 elif len(found) >= MOST_ARTIFACTS:
-                    self._note("artifacts beyond those that are listed")
-                    return found
+                    self._note("artifact beyond those that are listed")
                 else:
                     place = f"{uri.rstrip('/')}/{one.path}"
                     found.append(Artifact(path=one.path, size=one.file_size, uri=place))
@@ -250,15 +249,14 @@ class _Files:
 
     def _sha256(self, path: Path, size: int) -> str | None:
         if size > LARGEST_HASHED or self._hashed + size > MOST_HASHED:
-            self._note("artifacts too large to compute a checksum of here")
+            self._note("artifact too large to compute its checksum here")
             return None
         self._hashed += size
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _note(self, note: str) -> None:
-        if note not in self._run.notes:
-            self._run.notes.append(note)
+        self._run.notes[note] = self._run.notes.get(note, 0) + 1
 
 
 def _local(uri: str | None) -> Path | None:
