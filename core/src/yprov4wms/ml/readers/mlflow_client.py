@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -40,17 +41,20 @@ _PAGE = 1000
 _TRASH = ".trash"
 
 
-def main() -> None:
+def main(folder: str) -> None:
+    """folder: made for this process, which removes it."""
     out = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
-    with tempfile.TemporaryDirectory(prefix="yprov-mlflow-") as folder:
-        # Opening a database makes the folder of its artifacts where the process works.
-        os.chdir(folder)
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
+    # Opening a database makes the folder of its artifacts where the process works.
+    os.chdir(folder)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    try:
         with suppress(BrokenPipeError):
             for line in _lines(0):
                 _write(out, msgspec.json.encode(_answer(line)) + b"\n")
+    finally:
         os.chdir("/")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lines(fd: int) -> Iterator[bytes]:
@@ -229,5 +233,4 @@ def _paged(search: Any, *arguments: Any, **more: Any) -> Iterator[Any]:
 
 
 if __name__ == "__main__":
-    if sys.stdin is not None:
-        main()
+    main(sys.argv[1])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
+from typing import cast
 
 import msgspec
 
@@ -105,8 +108,9 @@ def _started(python: str, trusted: bool) -> subprocess.Popen[bytes]:
         for name, value in os.environ.items()
         if name not in left_out and not name.startswith(("YPROV_", "AIRFLOW_CTX_YPROV_"))
     }
+    folder = tempfile.mkdtemp(prefix="yprov-mlflow-")
     return subprocess.Popen(
-        [python, "-m", _MODULE],
+        [python, "-m", _MODULE, folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -124,10 +128,12 @@ def _answered(process: subprocess.Popen[bytes], line: bytes, until: float) -> by
         process.stdin.write(line)
     except BrokenPipeError:
         raise EOFError from None
+    ready = select.poll()  # an engine may have more files open than select knows of
+    ready.register(process.stdout, select.POLLIN | select.POLLHUP)
     found: list[bytes] = []
     while not (found and found[-1].endswith(b"\n")):
         left = until - time.monotonic()
-        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+        if left <= 0 or not ready.poll(left * 1000):
             raise UnreadableError(f"no answer within {PATIENCE:.0f} s")
         chunk = os.read(process.stdout.fileno(), 1 << 20)
         if not chunk:
@@ -142,6 +148,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         if pipe is not None:
             pipe.close()
     process.wait()
+    shutil.rmtree(cast("list[str]", process.args)[-1], ignore_errors=True)
 
 
 def close() -> None:
