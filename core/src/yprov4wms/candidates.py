@@ -22,6 +22,10 @@ _PROV = re.compile(
     rb'^\s*(?:\xef\xbb\xbf)?\s*\{\s*"(?:prefix|entity|activity|agent|bundle)"\s*:\s*\{'
 )
 _HEAD = 4096
+#: MLflow's stores: a database, or a folder of experiments with runs inside.
+_SQLITE = re.compile(rb"SQLite format 3\0")
+_DATABASES = (".db", ".sqlite", ".sqlite3")
+_DATABASE, _STORE, _META = "mlflow.db", "mlruns", "meta.yaml"
 #: Folders that are looked into for runs.
 _MOST_FOLDERS = 200
 #: How much older than the task's start a folder may be, for file systems with coarse times.
@@ -41,19 +45,27 @@ def among(outputs: Iterable[File], directory: str) -> list[str]:
         if file.type == "directory":
             inside = _inside(file, path) if file.members is not None else _runs_in(path)
             found.update(dict.fromkeys(inside))
+            found.update(dict.fromkeys(_stores_at(path)))
+        elif path.endswith(_DATABASES):
+            if _begins(path, _SQLITE):
+                found[path] = None
         elif path.endswith((".json", ".provjson")) and (
-            _DOCUMENT.fullmatch(os.path.basename(path)) or _is_prov(path)  # noqa: PTH119
+            _DOCUMENT.fullmatch(os.path.basename(path)) or _begins(path, _PROV)  # noqa: PTH119
         ):
             found[path] = None
     return list(found)
 
 
 def under(directory: str, began_ns: int) -> list[str]:
-    """Folders of runs in a directory, or one below, that changed since a moment."""
-    found, looked = [], 0
-    for entry in _folders(directory):
+    """Folders of runs, and stores of them, in a directory or one below, that changed since a
+    moment."""
+    found, looked = _stores(directory, began_ns), 0
+    for number, entry in enumerate(_folders(directory)):
         if entry.name.startswith(".") or looked >= _MOST_FOLDERS:
             continue
+        if number < _MOST_FOLDERS:
+            # What is written to a store that is there does not change the folder around it.
+            found += _stores(entry.path, began_ns)
         if not _is_fresh(entry, began_ns):
             continue
         looked += 1
@@ -71,6 +83,27 @@ def under(directory: str, began_ns: int) -> list[str]:
 def _is_fresh(entry: os.DirEntry[str], began_ns: int) -> bool:
     try:
         return entry.stat().st_mtime_ns >= began_ns - _SLACK_NS
+    except OSError:
+        return False
+
+
+def _stores(directory: str, began_ns: int) -> list[str]:
+    """Stores of MLflow's in a directory, by their usual names."""
+    found = []
+    database = f"{directory}/{_DATABASE}"
+    if any(_changed(f"{database}{suffix}", began_ns) for suffix in ("", "-wal")):
+        found.append(database)
+    store = f"{directory}/{_STORE}"
+    for entry in _folders(store):
+        if _is_fresh(entry, began_ns) and _is_there(f"{entry.path}/{_META}"):
+            found.append(store)
+            break
+    return found
+
+
+def _changed(path: str, began_ns: int) -> bool:
+    try:
+        return os.stat(path).st_mtime_ns >= began_ns - _SLACK_NS  # noqa: PTH116
     except OSError:
         return False
 
@@ -93,6 +126,17 @@ def _inside(file: File, path: str) -> Iterator[str]:
             yield f"{path}/{folder.removesuffix('/events')}"
         elif last.endswith(".provjson"):
             yield f"{path}/{name}"
+
+
+def _stores_at(path: str) -> list[str]:
+    """Stores that a directory is, or has in it."""
+    if any(_is_there(f"{entry.path}/{_META}") for entry in _folders(path)[:_MOST_FOLDERS]):
+        return [path]
+    return _stores(path, 0)
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def _runs_in(path: str) -> list[str]:
@@ -120,13 +164,13 @@ def _is_run(path: str) -> bool:
     return any(_OLD_METRIC.fullmatch(name) for name in old)
 
 
-def _is_prov(path: str) -> bool:
+def _begins(path: str, pattern: re.Pattern[bytes]) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return _PROV.match(os.read(fd, _HEAD)) is not None
+        return pattern.match(os.read(fd, _HEAD)) is not None
     except OSError:
         return False
     finally:

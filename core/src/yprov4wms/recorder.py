@@ -229,6 +229,7 @@ class Recorder:
         search: bool = False,
         began: str | None = None,
         shared: bool = False,
+        elsewhere: bool = True,
     ) -> None:
         """Take in the child runs that this attempt left in the store, and elsewhere.
 
@@ -236,10 +237,11 @@ class Recorder:
         those of the attempt; among them are runs of other recorders. search: look for such
         runs in the run's directory as well; they are taken where they fall in the time since
         ``began``, and are in doubt where it is ``shared``: other tasks ran at the time.
+        elsewhere: also those that a store of MLflow's has; else they are left to the export.
         """
         known: set[str] = set()
         for retry in range(inner_retries + 1):
-            self._collect(task, attempt + retry * events.INNER_RETRY, known)
+            self._collect(task, attempt + retry * events.INNER_RETRY, known, elsewhere)
         if not outputs and not search:
             return
         with self.guard("looking for child runs", task, attempt):
@@ -260,14 +262,14 @@ class Recorder:
                 if child.doubt is None:
                     self._settled.add(child.child)
 
-    def _collect(self, task: str, attempt: int, known: set[str]) -> None:
+    def _collect(self, task: str, attempt: int, known: set[str], elsewhere: bool) -> None:
         with self.guard("collecting child runs", task, attempt):
             if not self.folder.may_have_ml_runs(task, attempt):
                 return
             # What it imports is for tasks that have any.
             from yprov4wms.ml import collect
 
-            for child in collect.children(self.folder, task, attempt):
+            for child in collect.children(self.folder, task, attempt, elsewhere):
                 known.add(child.child)
                 self.emit(child)
 

@@ -32,23 +32,29 @@ def found(
 
     declared: candidates among the attempt's outputs; near: others, where it worked. began:
     when the attempt did. shared: other tasks ran at the time, where it worked. known: ids of
-    runs that it is known to have, to which these are added. Raises, in the end, what one of
-    them raised; one that is gone by now is none.
+    runs that it is known to have, to which these are added. A run whose record names another
+    attempt is none of its. Raises, in the end, what one of them raised; one that is gone by
+    now is none.
     """
     failure: Exception | None = None
-    for sure, paths in ((True, declared), (False, near)):
+    owner = (folder.run_id, task, str(attempt))
+    first = list(declared)
+    for sure, paths in ((True, first), (False, [path for path in near if path not in first])):
         for path in paths:
             try:
-                runs = readers.read(path, directory)
+                runs = readers.read(path, directory, readers.Search(began, owner, known))
+            except readers.UnreadableError as error:
+                failure = error
+                continue
             except (readers.ReadError, FileNotFoundError, NotADirectoryError):
                 continue
             except Exception as error:  # readers are anybody's
                 failure = error
                 continue
             for run in runs:
-                if run.id in known:
+                if run.id in known or run.owner not in (None, owner):
                     continue
-                doubt = _doubt(run, began, sure, shared)
+                doubt = None if run.owner else _doubt(run, began, sure, shared)
                 if doubt is None or doubt:
                     known.add(run.id)
                     yield attached(folder, run, task, attempt, directory, doubt or None)
@@ -97,6 +103,8 @@ def _doubt(run: ChildRun, began: str | None, sure: bool, shared: bool) -> str | 
             return "by its times it ended before the task began"
         if run.began is not None and datetime.fromisoformat(run.began) < start:
             return "by its times it began before the task"
+    elif run.among_others:
+        return "it lies among runs of all times, and when the task began is not known"
     if sure:
         return None
     if run.began is None:

@@ -159,7 +159,8 @@ class TaskProcess:
         recorder.emit(event)
         # From an object store they are collected when the document is built.
         if children and not recorder.folder.remote:
-            recorder.collect_children(self.task, self.attempt, outputs=outputs)
+            # What takes seconds is for the process that builds the document.
+            recorder.collect_children(self.task, self.attempt, outputs=outputs, elsewhere=False)
         recorder.close()
 
     def _stop_meter(self) -> dict[str, events.Figure] | None:
