@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from yprov4wms.events import File
-from yprov4wms.prov.copies import copies
+from yprov4wms.prov.copies import artifacts
 
 MODEL = {"yprov4wms:artifact_path": "deep/model.pt", "yprov4wms:sha256": "a"}
 
@@ -15,7 +15,7 @@ def versions(*files: tuple[str, str | None]) -> dict[str, tuple[str, File]]:
 
 
 def found(made: dict[str, Any], used: dict[str, Any], **more: Any) -> dict[str, tuple[str, bool]]:
-    return copies({"x": {**MODEL, **more}}, (), made, used)
+    return artifacts({"x": {**MODEL, **more}}, (), made, used)
 
 
 def test_a_file_that_was_made_comes_before_one_that_was_used() -> None:
@@ -35,5 +35,5 @@ def test_of_two_that_fit_none_is_taken() -> None:
 
 
 def test_what_is_a_version_itself_is_no_copy() -> None:
-    assert copies({"x": MODEL}, ("x",), versions(("model.pt", "a")), {}) == {}
-    assert copies({"x": {"yprov4wms:sha256": "a"}}, (), versions(("model.pt", "a")), {}) == {}
+    assert artifacts({"x": MODEL}, ("x",), versions(("model.pt", "a")), {}) == {}
+    assert artifacts({"x": {"yprov4wms:sha256": "a"}}, (), versions(("model.pt", "a")), {}) == {}
