@@ -292,7 +292,7 @@ def test_closing_ends_it(left):
 
 
 def test_half_precision_and_inference_mode(left):
-    layer = nn.Linear(4, 4).to(torch.bfloat16)
+    layer = nn.Linear(4, 4, dtype=torch.bfloat16)
     with ml.start_run("x"), torch.inference_mode():
         output = ml.ProvenanceTrackedModel("x", layer)(torch.rand(2, 4, dtype=torch.bfloat16))
     (logged,) = left().values("x.Linear.output_mean")

@@ -16,7 +16,7 @@ _QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 _STATISTICS = ("mean", "std", "min", "max")
 
 
-class _Transparent(torch.nn.Module):  # type: ignore[misc]  # PyTorch may be missing to mypy
+class _Transparent(torch.nn.Module):  # type: ignore[misc,unused-ignore]  # PyTorch may be missing to mypy
     """Stands for a model: its parameters, buffers and submodules, mode, attributes and keys of
     ``state_dict`` are the model's own, and a checkpoint of one loads into the other."""
 
