@@ -103,6 +103,8 @@ def _layer(name: str, layer: Any, parameters: int | None) -> dict[str, Any]:
 
 
 def _torch_parameters(model: Any) -> int | None:
+    if hasattr(model, "count_params"):
+        return None  # of Keras, and not built
     return _total(parameter.numel() for parameter in model.parameters())
 
 
