@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
+pytest.importorskip("pytorch_lightning")
 import lightning.pytorch  # noqa: E402, F401
 import pytorch_lightning  # noqa: E402, F401
 from torch import nn  # noqa: E402
