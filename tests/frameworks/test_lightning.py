@@ -104,6 +104,7 @@ def test_a_training_is_recorded(pl, loaders, left, tmp_path):
     assert found.values("late", "training") == [0, 1]
     assert found.steps("val_loss", "validation") == [0, 1]
     assert found.values("epoch", "training") == [0, 1]
+    assert found.names("validation") == {"val_loss"}
     assert found.names("training") == {"loss_step", "loss_epoch", "late", "epoch"}
     datasets = found.datasets()
     assert datasets["train", "training"]["samples"] == 200
@@ -144,6 +145,14 @@ def test_it_is_nested_in_an_active_run(pl, loaders, left):
     assert found.values("test_loss", "testing") == [result["test_loss"]]
     assert found.datasets()["test", "testing"]["samples"] == 100
     assert found.steps("loss_step", "training") == list(range(1, 9))
+
+
+def test_without_validation_an_epoch_has_its_own_metrics_alone(pl, loaders, left):
+    trainer(pl, YProvCallback(log_every_n_steps=3)).fit(module(pl), loaders[0])
+    found = left()
+    assert found.steps("loss_step", "training") == [3, 6]
+    assert found.steps("loss_epoch", "training") == [0, 1]
+    assert found.names("training") == {"loss_step", "loss_epoch", "late", "epoch"}
 
 
 def test_steps_are_logged_as_often_as_is_wanted(pl, loaders, left):

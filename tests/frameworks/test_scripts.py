@@ -209,3 +209,57 @@ def test_a_rank_that_is_killed_leaves_what_it_logged(tmp_path):
     assert found.steps("loss", "training", rank=0)[:3] == [0, 1, 2]
     activities = json.loads(found.document.content)["activity"]
     assert activities["ml:rank_1"]["yprov4wms:lost"] is True
+
+
+LIGHTNING = """
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from yprov4wms.ml.lightning import YProvCallback
+
+torch.set_num_threads(1)
+
+
+class Net(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 1)
+
+    def training_step(self, batch, index):
+        loss = nn.functional.mse_loss(self.layer(batch[0]), batch[1])
+        self.log("loss", loss, on_step=True, on_epoch=True, sync_dist=True)
+        return loss
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+torch.manual_seed(0)
+loader = DataLoader(TensorDataset(torch.rand(80, 8), torch.rand(80, 1)), batch_size=10)
+Trainer(
+    accelerator="cpu",
+    devices=2,
+    strategy="ddp",
+    max_epochs=2,
+    logger=False,
+    log_every_n_steps=1,
+    callbacks=[YProvCallback()],
+    enable_progress_bar=False,
+).fit(Net(), loader)
+"""
+
+
+def test_two_processes_of_lightning_are_one_run(tmp_path, left):
+    pytest.importorskip("lightning")
+    done = run(tmp_path, LIGHTNING)
+    assert done.returncode == 0, done.stderr
+    assert "RecordingWarning" not in done.stderr
+    found = left()
+    assert found.status == "completed"
+    assert found.run["yprov4wms:launcher"] == "lightning"
+    for rank in (0, 1):
+        assert found.steps("loss_step", "training", rank=rank) == list(range(1, 9))
+        assert found.steps("loss_epoch", "training", rank=rank) == [0, 1]
+    checkpoints = [model["label"] for model in found.models() if "step" in model]
+    assert checkpoints == ["epoch=0-step=4.ckpt", "epoch=1-step=8.ckpt"]

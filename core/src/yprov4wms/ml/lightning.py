@@ -146,6 +146,7 @@ class YProvCallback(*_bases()):  # type: ignore[misc]
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         # The module's own hook, and the values over all processes, come after this one.
         self._epoch = trainer.current_epoch
+        self._pass_over(trainer)
 
     @hook
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -163,11 +164,13 @@ class YProvCallback(*_bases()):  # type: ignore[misc]
 
     @hook
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        self._pass_over(trainer)
         if not trainer.sanity_checking and not trainer.training and trainer.state.fn != "fit":
             self._session.dataset("validation", _loaders(trainer.val_dataloaders), VALIDATION)
 
     @hook
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        self._pass_over(trainer)
         self._session.dataset("test", _loaders(trainer.test_dataloaders), TESTING)
 
     @hook
@@ -182,6 +185,11 @@ class YProvCallback(*_bases()):  # type: ignore[misc]
             self._log(trainer, TRAINING, epoch)
             self._session.metrics({"epoch": epoch}, TRAINING, trainer.global_step)
         self._find_checkpoints(trainer, pl_module)
+
+    def _pass_over(self, trainer: Any) -> None:
+        """What is known by now is of the steps before. Without asking, which computes it."""
+        connector = getattr(trainer, "_logger_connector", None)
+        self._seen = dict(getattr(connector, "_callback_metrics", self._seen))
 
     def _log(self, trainer: Any, context: str, step: int | None) -> None:
         # Asked for only where Lightning has put it together: that talks to other processes.
