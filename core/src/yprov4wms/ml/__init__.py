@@ -485,23 +485,26 @@ def log_flops_per_batch(
 
     Adds those of the model on ``batch``, a pair of input and target, to what was logged
     under this label before. Counted by PyTorch (``torch.utils.flop_counter``), a
-    multiplication and an addition each as one; the model runs once for it.
+    multiplication and an addition each as one. A copy of the model runs once for it; model
+    and random numbers stay as they are. A mapping is the model's keyword arguments.
 
     Raises what the model raises, ImportError without PyTorch.
     """
     from yprov4wms.ml import flops
 
-    flops.log(recorder.active(), label, model, batch, 1, context, step)
+    flops.log_batch(recorder.active(), label, model, batch, context, step)
 
 
 def log_flops_per_epoch(
     label: str, model: Any, dataset: Any, context: str | None = None, step: int | None = None
 ) -> None:
-    """As `log_flops_per_batch`, for as many passes as ``dataset`` has items, by its first."""
+    """As `log_flops_per_batch`, for as many passes as ``dataset`` has items, by its first.
+
+    The items of a loader are its batches. Raises TypeError for one without a length, too.
+    """
     from yprov4wms.ml import flops
 
-    first = next(iter(dataset))
-    flops.log(recorder.active(), label, model, first, len(dataset), context, step)
+    flops.log_epoch(recorder.active(), label, model, dataset, context, step)
 
 
 def log_execution_command(cmd: str | None = None, path: str | None = None) -> None:

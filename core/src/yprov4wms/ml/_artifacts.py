@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,15 +103,18 @@ class Artifacts:
     def save_model(self, name: str, model: Any, *, version: bool) -> str | None:
         """Write a model's weights by its framework; returns where they are.
 
-        PyTorch: its ``state_dict()``, ``.pt``. Keras: ``.keras``. Others are not written:
-        None. version: with a number that none before it has. Raises what the framework raises.
+        Keras: ``.keras``, whatever its backend. PyTorch: its ``state_dict()``, or a mapping
+        that is one, ``.pt``. Others are not written: None. version: with a number that none
+        before it has. Raises what the framework raises.
         """
         safe = re.sub(r"[/\0]", "_", name)
         torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
-        if torch is not None and callable(getattr(model, "state_dict", None)):
-            suffix = ".pt"
-        elif keras is not None and isinstance(model, keras.Model):
+        if keras is not None and isinstance(model, keras.Model):
             suffix = ".keras"
+        elif torch is not None and callable(getattr(model, "state_dict", None)):
+            suffix, model = ".pt", model.state_dict()
+        elif torch is not None and _is_state(model, torch.Tensor):
+            suffix = ".pt"
         else:
             return None
         base = f"{self.folder}/{safe}"
@@ -126,7 +130,7 @@ class Artifacts:
             safe = f"{safe}_{number}"
         target = f"{local}/{safe}{suffix}"
         if suffix == ".pt" and torch is not None:
-            torch.save(model.state_dict(), target)
+            torch.save(model, target)
         else:
             model.save(target)
         if remote:
@@ -134,6 +138,12 @@ class Artifacts:
             journal.put(journal.filesystem(url), url, Path(target).read_bytes())
             return url
         return target
+
+
+def _is_state(model: Any, tensor: type) -> bool:
+    if not isinstance(model, Mapping) or not model:
+        return False
+    return all(isinstance(value, tensor) for value in model.values())
 
 
 def _inside(subfolder: str) -> str:

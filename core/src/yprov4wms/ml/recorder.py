@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -415,6 +416,11 @@ class ActiveRun:
             self._finish(outcome(error))
             if error is None:
                 self._check_strict()
+
+    def guarded(self, where: str) -> AbstractContextManager[None]:
+        """A block that records on its own account, such as a framework's callback: what it
+        raises is a failure of recording."""
+        return self._log.guarded(where)
 
     def forked(self) -> None:
         """This process is a forked child of the one that records: it leaves the run alone."""
