@@ -320,6 +320,7 @@ class TaskStarted(Event, tag="task-started", kw_only=True):
     """One attempt of a task was handed to an executor; its inputs are in place.
 
     spool: a folder where a process that does not see the store leaves its part of it.
+    directory: a folder that its process works in, and nothing else, where it has one.
     """
 
     task: str
@@ -335,6 +336,7 @@ class TaskStarted(Event, tag="task-started", kw_only=True):
     reason: str | None = None
     host: str | None = None
     spool: str | None = None
+    directory: str | None = None
     attributes: dict[str, Any] | None = None
 
 

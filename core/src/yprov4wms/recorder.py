@@ -229,13 +229,17 @@ class Recorder:
         search: bool = False,
         began: str | None = None,
         shared: bool = False,
+        directory: str | None = None,
+        alone: bool = False,
     ) -> None:
         """Take in the child runs that this attempt left in the store, and elsewhere.
 
         inner_retries: how many times a process of the engine's may have repeated it. outputs:
         those of the attempt; among them are runs of other recorders. search: look for such
-        runs in the run's directory as well; they are taken where they fall in the time since
-        ``began``, and are in doubt where it is ``shared``: other tasks ran at the time.
+        runs in ``directory`` as well, where the attempt worked: the run's directory, unless
+        given. They are taken where they fall in the time since ``began``, and are in doubt
+        where it is ``shared``: other tasks ran there at the time. alone: nothing but the
+        attempt ever works there.
         """
         known: set[str] = set()
         for retry in range(inner_retries + 1):
@@ -245,16 +249,18 @@ class Recorder:
         with self.guard("looking for child runs", task, attempt):
             declared = candidates.among(outputs or (), self._directory)
             near: list[str] = []
+            where = directory or self._directory
             if search and began is not None:
                 moment = int(datetime.fromisoformat(began).timestamp() * 1e9)
-                near = candidates.under(self._directory, moment)
+                near = [path for path in candidates.under(where, moment) if path not in declared]
             if not self.recording or not (declared or near):
                 return
             from yprov4wms.ml import discover
 
+            window = discover.Window(where, began, alone, shared)
             for child in discover.found(
-                *(self.folder, task, attempt, declared, near, self._directory),
-                *(began, shared, known | self._settled),
+                *(self.folder, task, attempt, declared, near),
+                *(window, self._directory, known | self._settled),
             ):
                 self.emit(child)
                 if child.doubt is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from yprov4wms.events import ChildAttached, File
 from yprov4wms.ml import readers
@@ -16,29 +17,39 @@ from yprov4wms.store import RunFolder
 _SLACK = timedelta(seconds=2)
 
 
+class Window(NamedTuple):
+    """Where and when an attempt worked.
+
+    alone: nothing else ever works there. shared: other tasks ran there at the time.
+    """
+
+    directory: str
+    began: str | None
+    alone: bool = False
+    shared: bool = False
+
+
 def found(
     folder: RunFolder,
     task: str,
     attempt: int,
     declared: Iterable[str],
     near: Iterable[str],
-    directory: str,
-    began: str | None,
-    shared: bool,
+    window: Window,
+    home: str,
     known: set[str],
 ) -> Iterator[ChildAttached]:
     """Tell of each run once, and keep its document in the store.
 
-    declared: candidates among the attempt's outputs; near: others, where it worked. began:
-    when the attempt did. shared: other tasks ran at the time, where it worked. known: ids of
-    runs that it is known to have, to which these are added. Raises, in the end, what one of
-    them raised; one that is gone by now is none.
+    declared: candidates among the attempt's outputs; near: others, where it worked. home: the
+    run's directory. known: ids of runs that it is known to have, to which these are added.
+    Raises, in the end, what one of them raised; one that is gone by now is none.
     """
     failure: Exception | None = None
-    for sure, paths in ((True, declared), (False, near)):
+    for is_output, paths in ((True, declared), (False, near)):
         for path in paths:
             try:
-                runs = readers.read(path, directory)
+                runs = readers.read(path, window.directory)
             except (readers.ReadError, FileNotFoundError, NotADirectoryError):
                 continue
             except Exception as error:  # readers are anybody's
@@ -47,10 +58,10 @@ def found(
             for run in runs:
                 if run.id in known:
                     continue
-                doubt = _doubt(run, began, sure, shared)
+                doubt = _doubt(run, window, is_output or window.alone)
                 if doubt is None or doubt:
                     known.add(run.id)
-                    yield attached(folder, run, task, attempt, directory, doubt or None)
+                    yield attached(folder, run, task, attempt, home, doubt or None)
     if failure is not None:
         raise failure
 
@@ -85,10 +96,10 @@ def event_of(
     )
 
 
-def _doubt(run: ChildRun, began: str | None, sure: bool, shared: bool) -> str | None:
+def _doubt(run: ChildRun, window: Window, sure: bool) -> str | None:
     """Why a run may not be the attempt's; empty where it is not, None where it is."""
-    if began is not None:
-        start = datetime.fromisoformat(began) - _SLACK
+    if window.began is not None:
+        start = datetime.fromisoformat(window.began) - _SLACK
         if run.ended is not None and datetime.fromisoformat(run.ended) < start:
             if not sure and not _touched_since(run, start):
                 return ""
@@ -99,7 +110,7 @@ def _doubt(run: ChildRun, began: str | None, sure: bool, shared: bool) -> str | 
         return None
     if run.began is None:
         return "when it ran is not known, and it is none of the task's declared outputs"
-    return "other tasks ran in the same directory at the time" if shared else None
+    return "other tasks ran in the same directory at the time" if window.shared else None
 
 
 def _touched_since(run: ChildRun, moment: datetime) -> bool:
