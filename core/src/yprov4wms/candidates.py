@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from yprov4wms.events import File
 
@@ -48,13 +48,14 @@ def among(outputs: Iterable[File], directory: str) -> list[str]:
     return list(found)
 
 
-def under(directory: str, began_ns: int) -> list[str]:
-    """Folders of runs in a directory, or one below, that changed since a moment."""
+def under(directory: str, began_ns: int, beside: Collection[str] = ()) -> list[str]:
+    """Folders of runs in a directory, or one below, that changed since a moment; but for those
+    that are known already, and what is in them (``beside``)."""
     found, looked = [], 0
     for entry in _folders(directory):
         if entry.name.startswith(".") or looked >= _MOST_FOLDERS:
             continue
-        if not _is_fresh(entry, began_ns):
+        if not _is_fresh(entry, began_ns) or entry.path in beside:
             continue
         looked += 1
         if _is_run(entry.path):
@@ -65,7 +66,7 @@ def under(directory: str, began_ns: int) -> list[str]:
                 for inner in _folders(entry.path)
                 if _RUN.fullmatch(inner.name) and _is_fresh(inner, began_ns) and _is_run(inner.path)
             ]
-    return sorted(found)
+    return sorted(path for path in found if path not in beside)
 
 
 def _is_fresh(entry: os.DirEntry[str], began_ns: int) -> bool:

@@ -356,6 +356,7 @@ class TaskExecuting(Event, tag="task-executing", kw_only=True):
     command and what follows: where they are others than `TaskStarted` says, or where nobody
         else tells of the start. Which versions its inputs are is decided by the times of all
         attempts, and not by the order of events.
+    directory: where the process works; others may, too.
     """
 
     task: str
@@ -368,6 +369,7 @@ class TaskExecuting(Event, tag="task-executing", kw_only=True):
     parameters: dict[str, Any] | None = None
     threads: int | None = None
     resources: dict[str, Any] | None = None
+    directory: str | None = None
     attributes: dict[str, Any] | None = None
 
 

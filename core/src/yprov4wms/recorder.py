@@ -226,24 +226,36 @@ class Recorder:
         attempt: int,
         inner_retries: int = 0,
         outputs: Iterable[File] | None = None,
+        **elsewhere: Any,
+    ) -> None:
+        """Take in the child runs that this attempt left in the store, and elsewhere.
+
+        inner_retries: how many times a process of the engine's may have repeated it.
+        elsewhere: as `find_children` has it.
+        """
+        for retry in range(inner_retries + 1):
+            self._collect(task, attempt + retry * events.INNER_RETRY)
+        self.find_children(task, attempt, outputs, **elsewhere)
+
+    def find_children(
+        self,
+        task: str,
+        attempt: int,
+        outputs: Iterable[File] | None = None,
         search: bool = False,
         began: str | None = None,
         shared: bool = False,
         directory: str | None = None,
         alone: bool = False,
     ) -> None:
-        """Take in the child runs that this attempt left in the store, and elsewhere.
+        """Take in the runs of other recorders that this attempt left.
 
-        inner_retries: how many times a process of the engine's may have repeated it. outputs:
-        those of the attempt; among them are runs of other recorders. search: look for such
-        runs in ``directory`` as well, where the attempt worked: the run's directory, unless
-        given. They are taken where they fall in the time since ``began``, and are in doubt
-        where it is ``shared``: other tasks ran there at the time. alone: nothing but the
-        attempt ever works there.
+        outputs: those of the attempt, which are looked through. search: look in ``directory``
+        as well, where the attempt worked: the run's directory, unless given. What is there is
+        taken where it falls in the time since ``began``, and is in doubt where that is
+        ``shared``: other tasks ran there at the time. alone: nothing but the attempt ever
+        works there.
         """
-        known: set[str] = set()
-        for retry in range(inner_retries + 1):
-            self._collect(task, attempt + retry * events.INNER_RETRY, known)
         if not outputs and not search:
             return
         with self.guard("looking for child runs", task, attempt):
@@ -252,7 +264,8 @@ class Recorder:
             where = directory or self._directory
             if search and began is not None:
                 moment = int(datetime.fromisoformat(began).timestamp() * 1e9)
-                near = [path for path in candidates.under(where, moment) if path not in declared]
+                store = self.folder.location.rpartition("/")[0]
+                near = candidates.under(where, moment, beside=[*declared, store])
             if not self.recording or not (declared or near):
                 return
             from yprov4wms.ml import discover
@@ -260,13 +273,13 @@ class Recorder:
             window = discover.Window(where, began, alone, shared)
             for child in discover.found(
                 *(self.folder, task, attempt, declared, near),
-                *(window, self._directory, known | self._settled),
+                *(window, self._directory, set(self._settled)),
             ):
                 self.emit(child)
                 if child.doubt is None:
                     self._settled.add(child.child)
 
-    def _collect(self, task: str, attempt: int, known: set[str]) -> None:
+    def _collect(self, task: str, attempt: int) -> None:
         with self.guard("collecting child runs", task, attempt):
             if not self.folder.may_have_ml_runs(task, attempt):
                 return
@@ -274,7 +287,7 @@ class Recorder:
             from yprov4wms.ml import collect
 
             for child in collect.children(self.folder, task, attempt):
-                known.add(child.child)
+                self._settled.add(child.child)
                 self.emit(child)
 
     def flush(self) -> None:

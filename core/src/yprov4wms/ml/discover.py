@@ -13,7 +13,8 @@ from yprov4wms.ml.collect import SUFFIX
 from yprov4wms.ml.readers import ChildRun
 from yprov4wms.store import RunFolder
 
-#: How far clocks, and the times that a run notes, may be apart.
+#: How far clocks, and the times that a run notes, may be apart; but where tasks share a directory
+#: they share a clock, and one may begin just after another's run ended.
 _SLACK = timedelta(seconds=2)
 
 
@@ -99,7 +100,7 @@ def event_of(
 def _doubt(run: ChildRun, window: Window, sure: bool) -> str | None:
     """Why a run may not be the attempt's; empty where it is not, None where it is."""
     if window.began is not None:
-        start = datetime.fromisoformat(window.began) - _SLACK
+        start = datetime.fromisoformat(window.began) - (_SLACK if sure else timedelta())
         if run.ended is not None and datetime.fromisoformat(run.ended) < start:
             if not sure and not _touched_since(run, start):
                 return ""
