@@ -108,3 +108,9 @@ def test_runs_of_tasks_at_one_time_in_one_directory_are_in_doubt(document: Docum
     assert set(names(children)) == {"one_0", "two_0"}
     doubt = "other tasks ran in the same directory at the time"
     assert {child.get("yprov4wms:doubt") for child in children} == {doubt}
+
+
+def test_what_a_killed_process_left_is_found_in_doubt(document: Document) -> None:
+    (child,) = found(document, "killed")
+    assert names([child]) == ["killed_0"]
+    assert child["yprov4wms:doubt"].startswith("its task was killed")

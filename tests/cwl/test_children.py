@@ -8,7 +8,7 @@ import time
 
 import pytest
 from tests.cwl.project import Project, task
-from tests.documents import Document, value
+from tests.documents import Document, kill_group, value
 from tests.runs_by_yprov4ml import SCRIPT
 from tests.yprov4wms.ml.readers.runs import write
 
@@ -253,3 +253,21 @@ def test_a_run_from_the_cache_is_in_doubt(project: Project) -> None:
     (second,) = children(project.recorded(*options))
     assert "yprov4wms:doubt" not in first
     assert second["yprov4wms:doubt"] == "by its times it ended before the task began"
+
+
+def test_what_a_job_left_that_was_killed_with_cwltool_is_the_jobs(project: Project) -> None:
+    """Where it worked nothing else did."""
+    mark = project.folder / "trained"
+    script = project.write("train.py", f"{SCRIPT}open({str(mark)!r}, 'w').close(); time.sleep(60)")
+    project.write("tool.cwl", TOOL)
+    project.job(called="digits", script=script, python=sys.executable)
+    process = project.start("--tmp-outdir-prefix", f"{project.folder}/tmp/", "tool.cwl", "job.json")
+    deadline = time.monotonic() + 60
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kill_group(process)
+    process.communicate()
+    document = project.exported()
+    assert len(nested(document, "tool.cwl")) == 1
+    (child,) = children(document)
+    assert "yprov4wms:doubt" not in child

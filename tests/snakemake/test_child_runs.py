@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from tests.documents import Document
+from tests.documents import Document, kill_group
 from tests.runs_by_yprov4ml import SCRIPT
 from tests.snakemake.project import Project
 
@@ -18,6 +19,10 @@ rule undeclared:
     output: "model.pt"
     params: python=sys.executable
     shell: "{params.python} train.py prov digits"
+rule killed:
+    output: "never.txt"
+    params: python=sys.executable
+    shell: "{params.python} train.py prov killed; touch trained; sleep 60"
 rule crashed:
     output: "never.txt"
     params: python=sys.executable
@@ -61,3 +66,19 @@ def test_what_a_crashed_training_left_is_nested(tmp_path: Path) -> None:
     assert len(nested) == 1
     (entity,) = [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
     assert (entity["yprov4wms:complete"], entity["yprov4wms:dialect"]) == (False, "yprov4ml")
+
+
+def test_what_a_job_left_that_was_killed_with_its_engine_is_found_in_doubt(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.snakefile(SNAKEFILE)
+    project.write("train.py", SCRIPT)
+    process = project.start("--", "killed")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "trained").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kill_group(process)
+    process.communicate()
+    document = project.exported()
+    (entity,) = [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
+    assert entity["yprov4wms:doubt"].startswith("its task was killed")
+    assert project.exported().content == document.content

@@ -270,7 +270,8 @@ class Recorder:
                 return
             from yprov4wms.ml import discover
 
-            window = discover.Window(where, began, alone, shared)
+            others = discover.OTHERS if shared else None
+            window = discover.Window(where, began, alone, others)
             for child in discover.found(
                 *(self.folder, task, attempt, declared, near),
                 *(window, self._directory, set(self._settled)),

@@ -18,7 +18,7 @@ from yprov4wms.cli import options, style
 from yprov4wms.export import document
 from yprov4wms.export.graph import FORMATS, write_graph
 from yprov4wms.graph import StepGraph
-from yprov4wms.replay import replay, replay_workflow
+from yprov4wms.replay import replay_workflow
 from yprov4wms.run import Run
 from yprov4wms.settings import load
 from yprov4wms.store import RunFolder, Store, write_atomically
@@ -66,7 +66,7 @@ def command(run: str, store: str, output: str | None, form: str, nest: str | Non
         return
     if output == "-":
         with tempfile.TemporaryFile() as spool:
-            found = replay(folder)
+            found = document.read(folder)
             document.write_document(document.build(found, folder, mode), spool, "")
             spool.seek(0)
             shutil.copyfileobj(spool, sys.stdout.buffer)

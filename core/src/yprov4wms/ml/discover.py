@@ -18,16 +18,22 @@ from yprov4wms.store import RunFolder
 _SLACK = timedelta(seconds=2)
 
 
+#: Why a run in a directory may be another task's.
+OTHERS = "other tasks ran in the same directory at the time"
+
+
 class Window(NamedTuple):
     """Where and when an attempt worked.
 
-    alone: nothing else ever works there. shared: other tasks ran there at the time.
+    alone: nothing else ever works there. shared: why what is there may be of others. until:
+    when it had ended for sure.
     """
 
     directory: str
     began: str | None
     alone: bool = False
-    shared: bool = False
+    shared: str | None = None
+    until: str | None = None
 
 
 def found(
@@ -109,9 +115,11 @@ def _doubt(run: ChildRun, window: Window, sure: bool) -> str | None:
             return "by its times it began before the task"
     if sure:
         return None
+    if window.until is not None and run.began is not None and run.began > window.until:
+        return ""
     if run.began is None:
         return "when it ran is not known, and it is none of the task's declared outputs"
-    return "other tasks ran in the same directory at the time" if window.shared else None
+    return window.shared
 
 
 def _touched_since(run: ChildRun, moment: datetime) -> bool:

@@ -130,6 +130,7 @@ class Node:
                     host=session.host,
                     spool=self.spool,
                     directory=self.directory,
+                    alone=self.directory is not None,
                     **more,
                 )
             )
