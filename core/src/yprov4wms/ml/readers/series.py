@@ -137,21 +137,25 @@ def _netcdf(path: Path) -> _Arrays:
         arrays = data.variables if hasattr(data, "variables") else data
         said = data.__dict__ if hasattr(data, "variables") else dict(data.attrs)
         names = tuple(_text(said.get(name, "")) for name in ("_name", "_context", "_source"))
-        return _floats(arrays["values"][:]), _whole(arrays["timestamps"][:]), names
+        return _written(arrays["values"]), _whole(_written(arrays["timestamps"])), names
+
+
+def _written(array: Any) -> list[Any]:
+    """A variable's values, None for what was never written: netCDF4 masks it, by h5py it is
+    what NetCDF fills up with; HDF5 itself fills up with 0."""
+    fill = getattr(array, "fillvalue", None)
+    found: list[Any] = array[:].tolist()
+    return [None if value is None or (fill and value == fill) else value for value in found]
 
 
 def _zarr(path: Path) -> _Arrays:
     data = _library("zarr").open_group(str(path), mode="r")
     names = tuple(_text(data.attrs.get(name, "")) for name in ("_name", "_context", "_source"))
-    return _floats(data["values"][:]), _whole(data["timestamps"][:]), names
+    return data["values"][:].tolist(), _whole(data["timestamps"][:].tolist()), names
 
 
-def _floats(array: Any) -> list[float | None]:
-    return [None if value is None else float(value) for value in array.tolist()]
-
-
-def _whole(array: Any) -> list[int]:
-    return [int(value or 0) for value in array.tolist()]
+def _whole(values: list[Any]) -> list[int]:
+    return [int(value or 0) for value in values]
 
 
 def _text(value: Any) -> str:
