@@ -17,7 +17,7 @@ import msgspec
 GROUP = "yprov4wms.readers"
 
 #: The first that takes a path reads it.
-BUILT_IN = ("own", "yprov4ml", "generic")
+BUILT_IN = ("own", "yprov4ml", "crate", "generic")
 
 
 class ReadError(ValueError):

@@ -21,6 +21,7 @@ class Rank(msgspec.Struct):
     """What one process of a run left.
 
     folder: the run's. document: None where there is none. metrics: folders of its series.
+    known_as: of a folder that was unpacked, what it is in the packet.
     """
 
     rank: int
@@ -29,6 +30,13 @@ class Rank(msgspec.Struct):
     document: Path | None = None
     metrics: list[Path] = msgspec.field(default_factory=list)
     artifacts: Path | None = None
+    known_as: str | None = None
+
+    def told(self, place: Path) -> str:
+        """The name under which a file is known that lies here."""
+        if self.known_as is None or not place.is_relative_to(self.folder):
+            return str(place)
+        return f"{self.known_as}/{place.relative_to(self.folder).as_posix()}"
 
     def series(self) -> list[Path]:
         """The files of its metrics."""
