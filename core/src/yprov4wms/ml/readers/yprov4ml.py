@@ -91,12 +91,13 @@ def _grouped(found: list[list[Rank]], directory: Path | None) -> list[list[_Part
     groups: list[list[_Part]] = []
     parts = [[_part(rank, directory) for rank in ranks] for ranks in found]
     for new in sorted(parts, key=lambda some: min((p.began or "" for p in some), default="")):
-        for group in reversed(groups):
-            if _is_one(group, new):
-                group += new
-                break
-        else:
-            groups.append(new)
+        fitting = [group for group in groups if _is_one(group, new)]
+        if len(fitting) == 1:
+            fitting[0] += new
+            continue
+        groups.append(new)
+        if fitting:
+            new[0].draft.notes["rank that may be of several runs: a run of its own"] += 1
     return [sorted(group, key=lambda part: part.rank.rank) for group in groups if group]
 
 
