@@ -36,8 +36,12 @@ DAG = """
             train(f"{HERE}/declared", "declared")
 
         @task(**LATER)
-        def together(name):
-            train("prov", name, "4")
+        def together(name, other):
+            open(f"{HERE}/{name}", "w").close()
+            until = time.monotonic() + 60
+            while not os.path.exists(f"{HERE}/{other}") and time.monotonic() < until:
+                time.sleep(0.1)
+            train("prov", name)
 
         @task(**LATER)
         def killed():
@@ -50,7 +54,9 @@ DAG = """
         there = BashOperator(
             task_id="there", bash_command=f"{TRAIN} runs there", cwd=HERE, **LATER
         )
-        both = together.expand(name=["one", "two"])
+        both = together.expand_kwargs(
+            [{"name": "one", "other": "two"}, {"name": "two", "other": "one"}]
+        )
         first() >> declares() >> own >> script >> crash >> there >> both >> killed()
 
     leaves()

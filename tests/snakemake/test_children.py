@@ -97,7 +97,7 @@ SCRIPTS = {
             ml.log_artifact("one part", folder / "weights.bin")
         """,
     "killed.py": """
-        import os, sys
+        import os, sys, time
         from yprov4wms import ml
 
         ml.start_run("killed", name="cut short")
@@ -105,6 +105,7 @@ SCRIPTS = {
         ml.log_dataset("table", sys.argv[1])
         ml.log_metric("loss", 7.0, step=0)
         ml.log_metric("loss", 5.0, step=1)
+        time.sleep(1)
         os.kill(os.getpid(), 9)
         """,
 }

@@ -23,6 +23,10 @@ _PROV = re.compile(
     rb'^\s*(?:\xef\xbb\xbf)?\s*\{\s*"(?:prefix|entity|activity|agent|bundle)"\s*:\s*\{'
 )
 _HEAD = 4096
+#: MLflow's stores: a database, or a folder of experiments with runs inside.
+_SQLITE = re.compile(rb"SQLite format 3\0")
+_DATABASES = (".db", ".sqlite", ".sqlite3")
+_DATABASE, _STORE, _META = "mlflow.db", "mlruns", "meta.yaml"
 #: Folders that are looked into for runs.
 _MOST_FOLDERS = 200
 #: How much older than the task's start a folder may be, for file systems with coarse times.
@@ -42,6 +46,10 @@ def among(outputs: Iterable[File], directory: str) -> list[str]:
         if file.type == "directory":
             inside = _inside(file, path) if file.members is not None else _runs_in(path)
             found.update(dict.fromkeys(inside))
+            found.update(dict.fromkeys(_stores_at(path)))
+        elif path.endswith(_DATABASES):
+            if _begins(path, _SQLITE):
+                found[path] = None
         elif _is_document(path):
             found[path] = None
     return list(found)
@@ -52,18 +60,21 @@ def _is_document(path: str) -> bool:
     name = os.path.basename(path)  # noqa: PTH119
     if _DOCUMENT.fullmatch(name) or _CRATE.fullmatch(name):
         return True
-    return name.endswith((".json", ".provjson")) and _is_prov(path)
+    return name.endswith((".json", ".provjson")) and _begins(path, _PROV)
 
 
 def under(directory: str, began_ns: int, beside: Collection[str] = ()) -> list[str]:
-    """Folders of runs in a directory, or one below, that changed since a moment, and crates
-    of runs without one; but for those that are known already, and what is in them
-    (``beside``)."""
-    found, looked = _crates(directory, began_ns), 0
-    for entry in _folders(directory):
-        if entry.name.startswith(".") or looked >= _MOST_FOLDERS:
+    """Folders of runs, crates of runs without one, and stores of them, in a directory or one
+    below, that changed since a moment; but for those that are known already, and what is in
+    them (``beside``)."""
+    found, looked = _crates(directory, began_ns) + _stores(directory, began_ns), 0
+    for number, entry in enumerate(_folders(directory)):
+        if entry.name.startswith(".") or looked >= _MOST_FOLDERS or entry.path in beside:
             continue
-        if not _is_fresh(entry, began_ns) or entry.path in beside:
+        if number < _MOST_FOLDERS:
+            # What is written to a store that is there does not change the folder around it.
+            found += _stores(entry.path, began_ns)
+        if not _is_fresh(entry, began_ns):
             continue
         looked += 1
         if _is_run(entry.path):
@@ -103,6 +114,27 @@ def _is_fresh(entry: os.DirEntry[str], began_ns: int) -> bool:
         return False
 
 
+def _stores(directory: str, began_ns: int) -> list[str]:
+    """Stores of MLflow's in a directory, by their usual names."""
+    found = []
+    database = f"{directory}/{_DATABASE}"
+    if any(_changed(f"{database}{suffix}", began_ns) for suffix in ("", "-wal")):
+        found.append(database)
+    store = f"{directory}/{_STORE}"
+    for entry in _folders(store):
+        if _is_fresh(entry, began_ns) and _is_there(f"{entry.path}/{_META}"):
+            found.append(store)
+            break
+    return found
+
+
+def _changed(path: str, began_ns: int) -> bool:
+    try:
+        return os.stat(path).st_mtime_ns >= began_ns - _SLACK_NS  # noqa: PTH116
+    except OSError:
+        return False
+
+
 def _inside(file: File, path: str) -> Iterator[str]:
     """By the members that the record has of a directory."""
     for member in file.members or ():
@@ -121,6 +153,17 @@ def _inside(file: File, path: str) -> Iterator[str]:
             yield f"{path}/{folder.removesuffix('/events')}"
         elif last.endswith(".provjson") or _CRATE.fullmatch(last):
             yield f"{path}/{name}"
+
+
+def _stores_at(path: str) -> list[str]:
+    """Stores that a directory is, or has in it."""
+    if any(_is_there(f"{entry.path}/{_META}") for entry in _folders(path)[:_MOST_FOLDERS]):
+        return [path]
+    return _stores(path, 0)
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def _runs_in(path: str) -> list[str]:
@@ -149,13 +192,13 @@ def _is_run(path: str) -> bool:
     return any(_OLD_METRIC.fullmatch(name) for name in old)
 
 
-def _is_prov(path: str) -> bool:
+def _begins(path: str, pattern: re.Pattern[bytes]) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return _PROV.match(os.read(fd, _HEAD)) is not None
+        return pattern.match(os.read(fd, _HEAD)) is not None
     except OSError:
         return False
     finally:

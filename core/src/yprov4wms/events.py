@@ -464,6 +464,8 @@ class ChildAttached(Event, tag="child-attached", kw_only=True):
     complete: false where the child's own end was not recorded.
     repaired: what its document says in another form now, or could not keep.
     doubt: why it may be of another task.
+    checked: the version of the rules (`yprov4wms.prov.rules.VERSION`) that the document was
+        found to keep when it was copied; None where it was not looked at, or breaks one.
     """
 
     task: str
@@ -475,6 +477,7 @@ class ChildAttached(Event, tag="child-attached", kw_only=True):
     version: str | None = None
     repaired: list[str] | None = None
     doubt: str | None = None
+    checked: int | None = None
 
 
 class RecorderFailed(Event, tag="recorder-failed", kw_only=True):
@@ -490,7 +493,11 @@ class RecorderFailed(Event, tag="recorder-failed", kw_only=True):
 
 
 class MLRunStarted(Event, tag="ml-run-started", kw_only=True):
-    """An ML run began; ``parent`` is the task attempt around it, if there is one."""
+    """An ML run began, or one process of it; ``parent`` is the task attempt around it.
+
+    rank: of this process among the ``world_size`` of a distributed run, from 0.
+    local_rank: among those of its host. launcher: by whose variables that is known.
+    """
 
     experiment: str
     name: str | None = None
@@ -501,47 +508,73 @@ class MLRunStarted(Event, tag="ml-run-started", kw_only=True):
     python: str | None = None
     person: Person | None = None
     parent: Parent | None = None
+    rank: int | None = None
+    local_rank: int | None = None
+    world_size: int | None = None
+    launcher: str | None = None
     attributes: dict[str, Any] | None = None
 
 
 class MLContextStarted(Event, tag="ml-context-started", kw_only=True):
-    """A phase of the run: training, validation..."""
+    """A phase of the run, or of another context: training, validation..."""
 
+    context: str
+    parent: str | None = None
+
+
+class MLContextEnded(Event, tag="ml-context-ended", kw_only=True):
     context: str
 
 
 class MLParam(Event, tag="ml-param", kw_only=True):
+    """A parameter that the run was given; or one that it found, where not ``input``."""
+
     name: str
     value: Any
+    input: bool = True
     context: str | None = None
+    source: str | None = None
 
 
 class MLMetricDeclared(Event, tag="ml-metric-declared", kw_only=True):
-    """A series began; its values are in ``path``, relative to the ML run's folder."""
+    """A series began; its values are those of number ``series`` in the file ``path``,
+    relative to the ML run's folder."""
 
     name: str
     path: str
+    series: int
     context: str | None = None
     source: str | None = None
     unit: str | None = None
 
 
 class MLArtifact(Event, tag="ml-artifact", kw_only=True):
-    """A file that the run used (``input``) or made."""
+    """A file that the run used (``input``) or made; ``copy``: of it, in the run's folder."""
 
     name: str
     file: File
+    copy: File | None = None
     input: bool = False
     context: str | None = None
+    source: str | None = None
+    step: int | None = None
+    attributes: dict[str, Any] | None = None
 
 
 class MLModel(Event, tag="ml-model", kw_only=True):
+    """layers: in their order, each with what it tells of itself."""
+
     name: str
     file: File | None = None
+    copy: File | None = None
+    input: bool = False
     model_class: str | None = None
     parameters: int | None = None
+    layers: list[dict[str, Any]] | None = None
     attributes: dict[str, Any] | None = None
     context: str | None = None
+    source: str | None = None
+    step: int | None = None
 
 
 class MLDataset(Event, tag="ml-dataset", kw_only=True):
@@ -553,11 +586,47 @@ class MLDataset(Event, tag="ml-dataset", kw_only=True):
     sha256: str | None = None
     attributes: dict[str, Any] | None = None
     context: str | None = None
+    source: str | None = None
+
+
+class MLCode(Event, tag="ml-code", kw_only=True):
+    """The source code that runs: a commit, with what differs from it; or the files.
+
+    diff: in the ML run's folder.
+    """
+
+    git: Git | None = None
+    diff: File | None = None
+    files: list[File] | None = None
+
+
+class MLEnvironment(Event, tag="ml-environment", kw_only=True):
+    """packages: versions of the installed distributions, by name."""
+
+    packages: dict[str, str]
+    platform: str | None = None
+    machine: str | None = None
+    cpus: int | None = None
+
+
+class MLSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What its writer knows of a series; figures that are not finite by their names.
+
+    first, last: in the order of logging. min, max: of the values that are numbers.
+    """
+
+    series: int
+    count: int
+    first: float | str | None = None
+    last: float | str | None = None
+    min: float | str | None = None
+    max: float | str | None = None
 
 
 class MLRunEnded(Event, tag="ml-run-ended", kw_only=True):
     status: Status
     error: str | None = None
+    series: list[MLSummary] | None = None
 
 
 AnyEvent: TypeAlias = (
@@ -578,10 +647,13 @@ AnyEvent: TypeAlias = (
     | RecorderFailed
     | MLRunStarted
     | MLContextStarted
+    | MLContextEnded
     | MLParam
     | MLMetricDeclared
     | MLArtifact
     | MLModel
     | MLDataset
+    | MLCode
+    | MLEnvironment
     | MLRunEnded
 )

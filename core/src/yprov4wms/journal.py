@@ -183,7 +183,7 @@ def sweep(events: str) -> int:
     for path in sorted(folder.glob("*" + SUFFIX)):
         # A writer that ends now removes its own.
         with contextlib.suppress(FileNotFoundError), path.open("rb") as spool:
-            dead = _is_dead(path, spool)
+            dead = is_dead(path, spool)
             stored = _stored(fs, events, path.stem)
             sent += _upload(fs, events, path, stored) - stored
             if dead:
@@ -191,7 +191,7 @@ def sweep(events: str) -> int:
     return sent
 
 
-def _is_dead(path: Path, spool: BinaryIO) -> bool:
+def is_dead(path: Path, spool: BinaryIO) -> bool:
     """Whether a spool's writer lives no more; in doubt it does.
 
     Only one of this host: over NFS another's lock may not show. A writer holds its lock

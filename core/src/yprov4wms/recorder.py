@@ -226,16 +226,18 @@ class Recorder:
         attempt: int,
         inner_retries: int = 0,
         outputs: Iterable[File] | None = None,
-        **elsewhere: Any,
+        elsewhere: bool = True,
+        **where: Any,
     ) -> None:
         """Take in the child runs that this attempt left in the store, and elsewhere.
 
         inner_retries: how many times a process of the engine's may have repeated it.
-        elsewhere: as `find_children` has it.
+        elsewhere: also those that a store of MLflow's has; else they are left to the export.
+        where: as `find_children` has it.
         """
         for retry in range(inner_retries + 1):
-            self._collect(task, attempt + retry * events.INNER_RETRY)
-        self.find_children(task, attempt, outputs, **elsewhere)
+            self._collect(task, attempt + retry * events.INNER_RETRY, elsewhere)
+        self.find_children(task, attempt, outputs, **where)
 
     def find_children(
         self,
@@ -280,14 +282,14 @@ class Recorder:
                 if child.doubt is None:
                     self._settled.add(child.child)
 
-    def _collect(self, task: str, attempt: int) -> None:
+    def _collect(self, task: str, attempt: int, elsewhere: bool) -> None:
         with self.guard("collecting child runs", task, attempt):
             if not self.folder.may_have_ml_runs(task, attempt):
                 return
             # What it imports is for tasks that have any.
             from yprov4wms.ml import collect
 
-            for child in collect.children(self.folder, task, attempt):
+            for child in collect.children(self.folder, task, attempt, elsewhere):
                 self._settled.add(child.child)
                 self.emit(child)
 

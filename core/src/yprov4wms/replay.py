@@ -13,10 +13,10 @@ from operator import itemgetter
 
 import msgspec
 
-from yprov4wms import events
+from yprov4wms import events, fates
 from yprov4wms.conclude import conclude
 from yprov4wms.handlers import take_in
-from yprov4wms.run import MLRun, Run, decode, is_time
+from yprov4wms.run import MLRank, MLRun, Run, decode, is_time
 from yprov4wms.store import RunFolder, StoreError
 
 
@@ -43,7 +43,10 @@ def replay(folder: RunFolder) -> Run | MLRun:
             run = _stream(lines)
             if run is not None:
                 return run
-    return fold(folder.journals(), where=folder.location, run_id=folder.run_id)
+    found = fold(folder.journals(), where=folder.location, run_id=folder.run_id)
+    if isinstance(found, MLRun):
+        fates.take_in(found, folder)
+    return found
 
 
 def replay_workflow(folder: RunFolder) -> Run:
@@ -183,7 +186,8 @@ def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[
 
 
 def _fold_ml(first: events.MLRunStarted, lines: list[_Line], problems: list[str]) -> MLRun:
-    run = MLRun(id=first.run, start=first, problems=problems)
+    run = MLRun(id=first.run, problems=problems)
+    ranks: dict[str, MLRank] = {}
     for _, writer, seq, line in lines:
         try:
             event = decode(line)
@@ -191,9 +195,12 @@ def _fold_ml(first: events.MLRunStarted, lines: list[_Line], problems: list[str]
             problems.append(f"{writer}, event {seq}: not a known event: {error}")
             continue
         match event:
+            case events.MLRunStarted():
+                ranks[event.writer] = MLRank(start=event)
             case events.MLRunEnded():
-                run.end = event
-            case events.MLContextStarted():
+                if event.writer in ranks:
+                    ranks[event.writer].end = event
+            case events.MLContextStarted() | events.MLContextEnded():
                 run.contexts.append(event)
             case events.MLParam():
                 run.params.append(event)
@@ -205,6 +212,11 @@ def _fold_ml(first: events.MLRunStarted, lines: list[_Line], problems: list[str]
                 run.models.append(event)
             case events.MLDataset():
                 run.datasets.append(event)
+            case events.MLCode():
+                run.codes.append(event)
+            case events.MLEnvironment():
+                run.environments.append(event)
             case events.RecorderFailed():
                 run.failures.append(event)
+    run.ranks = sorted(ranks.values(), key=lambda rank: (rank.start.rank or 0, rank.start.time))
     return run

@@ -252,24 +252,66 @@ class Task(msgspec.Struct, gc=False):
         return self.attempts[-1] if self.attempts else None
 
 
-class MLRun(msgspec.Struct):
-    """One machine-learning run, from its own journal."""
+class MLRank(msgspec.Struct):
+    """One process of an ML run; most runs have one.
 
-    id: str
+    lost: its process lives no more, and did not say how it ended.
+    """
+
     start: events.MLRunStarted
     end: events.MLRunEnded | None = None
-    contexts: list[events.MLContextStarted] = []
+    lost: bool = False
+
+    @property
+    def status(self) -> Status:
+        return self.end.status if self.end else Status.RUNNING
+
+
+class MLRun(msgspec.Struct):
+    """One machine-learning run, from its own journals; ``ranks`` in their order."""
+
+    id: str
+    ranks: list[MLRank] = []
+    contexts: list[events.MLContextStarted | events.MLContextEnded] = []
     params: list[events.MLParam] = []
     metrics: list[events.MLMetricDeclared] = []
     artifacts: list[events.MLArtifact] = []
     models: list[events.MLModel] = []
     datasets: list[events.MLDataset] = []
+    codes: list[events.MLCode] = []
+    environments: list[events.MLEnvironment] = []
     failures: list[events.RecorderFailed] = []
     problems: list[str] = []
 
     @property
+    def start(self) -> events.MLRunStarted:
+        """Of the process that was the first."""
+        return min((rank.start for rank in self.ranks), key=lambda start: start.time)
+
+    @property
+    def end(self) -> events.MLRunEnded | None:
+        """Of the process that was the last, with the first failure of any.
+
+        None while a process may go on, and where none has told of its end.
+        """
+        ends = [rank.end for rank in self.ranks if rank.end is not None]
+        lost = [rank for rank in self.ranks if rank.end is None]
+        if not ends or not all(rank.lost for rank in lost):
+            return None
+        last = max(ends, key=lambda end: end.time)
+        for status in (Status.FAILED, Status.CANCELLED):
+            for rank in self.ranks:
+                if rank.end is not None and rank.end.status is status:
+                    return msgspec.structs.replace(last, status=status, error=rank.end.error)
+            if lost and status is Status.FAILED:
+                error = f"rank {lost[0].start.rank} ended without a word"
+                return msgspec.structs.replace(last, status=status, error=error)
+        return last
+
+    @property
     def status(self) -> Status:
-        return self.end.status if self.end else Status.RUNNING
+        end = self.end
+        return end.status if end else Status.RUNNING
 
 
 class Run(msgspec.Struct):

@@ -1,5 +1,6 @@
 /* A libnvidia-ml.so.1 with two devices. Device 0 draws 100 W, device 1 50 W, since boot.
    STUB_INIT: what nvmlInit returns. STUB_NO_ENERGY: the energy counter is not supported.
+   STUB_NO_TEMPERATURE: as that. STUB_RESET: a file; where it is, the counter starts at 0.
    STUB_PROCESSES: a file with lines "<device> <pid> <bytes>"; absent: not supported.
    Compiled with -DBARE, all that is not needed to count devices is missing. */
 #include <stdio.h>
@@ -49,6 +50,14 @@ int nvmlDeviceGetTotalEnergyConsumption(device *d, unsigned long long *mj) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     *mj = (t.tv_sec * 1000ULL + t.tv_nsec / 1000000) * watts(d);
+    const char *path = getenv("STUB_RESET");
+    FILE *f = path ? fopen(path, "r") : NULL;
+    if (f) { *mj = 0; fclose(f); }
+    return OK;
+}
+int nvmlDeviceGetTemperature(device *d, unsigned sensor, unsigned *celsius) {
+    if (sensor || getenv("STUB_NO_TEMPERATURE")) return NOT_SUPPORTED;
+    *celsius = d->index ? 45 : 65;
     return OK;
 }
 int nvmlDeviceGetPowerUsage(device *d, unsigned *mw) { *mw = watts(d) * 1000; return OK; }

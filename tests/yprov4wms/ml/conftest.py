@@ -9,15 +9,14 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 import yprov4wms
 from yprov4wms import events
-from yprov4wms.ml import recorder
-from yprov4wms.ml.metrics import Point, points
+from yprov4wms.ml import metrics, recorder
 
 SOURCE = str(Path(yprov4wms.__file__).parents[1])
 _decode = msgspec.json.Decoder(events.AnyEvent).decode
@@ -36,6 +35,14 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     run = recorder._Process.run
     if run is not None and run.active:
         run.end()
+
+
+class Point(NamedTuple):
+    """time: seconds since the epoch."""
+
+    step: int | None
+    value: float
+    time: float
 
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -103,13 +110,12 @@ class Record:
         return ends[0] if ends else None
 
     def series(self, name: str, context: str | None = None) -> list[Point]:
-        (found,) = [
-            event
-            for event in self.of(events.MLMetricDeclared)
-            if (event.name, event.context) == (name, context)
+        (found,) = metrics.read(self.folder, name, **({"context": context} if context else {}))
+        column = found.column
+        return [
+            Point(None if step == metrics.NO_STEP else step, value, moment / 1e6)
+            for step, value, moment in zip(column.steps, column.values, column.times, strict=True)
         ]
-        with (self.folder / found.path).open("rb") as file:
-            return list(points(file))
 
     def values(self, name: str, context: str | None = None) -> list[float]:
         return [point.value for point in self.series(name, context)]

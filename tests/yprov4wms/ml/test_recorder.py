@@ -31,8 +31,8 @@ from yprov4wms.events import (
     Parent,
     Status,
 )
-from yprov4wms.ml import _log, recorder
-from yprov4wms.ml.metrics import summarise
+from yprov4wms.ml import _log, _series, recorder
+from yprov4wms.ml.metrics import NO_STEP, read
 from yprov4wms.replay import replay
 from yprov4wms.run import MLRun
 from yprov4wms.settings import DEFAULT_STORE
@@ -74,8 +74,10 @@ def test_all_that_is_logged_is_replayed(tmp_path):
         ("loss", "training", None),
         ("loss", "validation", "sklearn"),
     ]
-    values = [run.folder.read(m.path).splitlines(keepends=True) for m in found.metrics]
-    assert [summarise(lines).last for lines in values] == [0.25, 0.75]
+    assert [list(series.column.values) for series in read(run.folder.location)] == [
+        [0.5, 0.25],
+        [0.75],
+    ]
     assert [c.context for c in found.contexts] == ["training", "validation"]
     assert found.datasets[0].file.sha256 == DIGEST
     assert found.models[0].model_class == "builtins.object"
@@ -96,11 +98,10 @@ json_values = st.recursive(
 )
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 contexts = st.none() | names
+steps = st.none() | st.integers(-(1 << 63) + 1, (1 << 63) - 1)
 logged = st.one_of(
     st.tuples(st.just("log_param"), names, json_values, contexts),
-    st.tuples(
-        st.just("log_metric"), names, st.floats(), contexts, st.none() | st.integers(), contexts
-    ),
+    st.tuples(st.just("log_metric"), names, st.floats(), contexts, steps, contexts),
 )
 
 
@@ -123,7 +124,8 @@ def test_nothing_that_is_logged_is_lost(records, tmp_path_factory, calls, name, 
     store = tmp_path_factory.mktemp("store")
     with warnings.catch_warnings(), mock.patch.object(recorder, "Masker", Open):
         warnings.simplefilter("error")
-        with recorder.start("x", name, str(store), attributes) as run:
+        wanted = recorder.Wanted("x", name, str(store), attributes=attributes)
+        with recorder.start(wanted) as run:
             for function, *arguments in calls:
                 getattr(run, function)(*arguments)
     (found,) = records(store)
@@ -135,11 +137,10 @@ def test_nothing_that_is_logged_is_lost(records, tmp_path_factory, calls, name, 
         if function == "log_metric":
             key, value, context, step, source = rest
             series.setdefault((context, source, key), []).append((step, repr(value)))
-    for event in found.of(MLMetricDeclared):
-        lines = (found.folder / event.path).read_bytes().splitlines(keepends=True)
-        read = [line.decode().split(",")[:2] for line in lines[1:]]
-        expected = series.pop((event.context, event.source, event.name))
-        assert read == [["" if step is None else str(step), value] for step, value in expected]
+    for kept in read(found.folder):
+        expected = series.pop((kept.context, kept.source, kept.name))
+        known = [None if step == NO_STEP else step for step in kept.column.steps]
+        assert list(zip(known, map(repr, kept.column.values), strict=True)) == expected
     assert series == {}
     used = [c.context for c in found.of(MLContextStarted)]
     assert used == list(dict.fromkeys(c[3] for c in calls if c[3] is not None))
@@ -168,10 +169,10 @@ def test_events_are_numbered_and_times_never_go_back(record, monkeypatch):
         ml.log_param("a", 1)
         ml.log_param("b", 2)
     found = record().events
-    assert [event.seq for event in found] == [1, 2, 3, 4]
+    assert [event.seq for event in found] == [1, 2, 3, 4, 5]
     assert [event.time[:10] for event in found] == [
-        "2026-01-02", "2026-01-03", "2026-01-03", "2026-01-04"
-    ]  # fmt: skip
+        *("2026-01-02", "2026-01-02", "2026-01-03", "2026-01-03", "2026-01-04")
+    ]
     assert {(event.run, event.v) for event in found} == {(run.id, events.VERSION)}
     (writer,) = {event.writer for event in found}
     assert (record().folder / "events" / f"{writer}.jsonl").is_file()
@@ -237,21 +238,19 @@ def test_a_store_at_a_url_gets_events_and_metrics(tmp_path):
     found = replay(run.folder)
     assert isinstance(found, MLRun)
     assert found.status is Status.COMPLETED
-    lines = run.folder.read(found.metrics[0].path).splitlines(keepends=True)
-    assert summarise(lines).last == 2.0
+    (series,) = read(run.folder.location)
+    assert list(series.column.values) == [0.0, 1.0, 2.0]
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_metrics_that_could_not_be_uploaded_wait_for_it(tmp_path, monkeypatch):
-    from yprov4wms.ml import metrics
-
     memory = fsspec.filesystem("memory")
     run = ml.start_run("x", store="memory://ml-later")
     ml.log_metric("loss", 1.5)
     original = type(memory).pipe_file
 
     def refuse(self, path, *args, **kwargs):
-        if path.endswith(".csv"):
+        if path.endswith(_series.SUFFIX):
             raise ConnectionError("no network")
         return original(self, path, *args, **kwargs)
 
@@ -259,10 +258,10 @@ def test_metrics_that_could_not_be_uploaded_wait_for_it(tmp_path, monkeypatch):
     with pytest.warns(ml.RecordingWarning, match="no network"):
         ml.end_run()
     monkeypatch.setattr(type(memory), "pipe_file", original)
-    metrics.upload(run.folder.location)
-    found = replay(run.folder)
-    assert isinstance(found, MLRun)
-    assert summarise(run.folder.read(found.metrics[0].path).splitlines(keepends=True)).last == 1.5
+    assert list(read(run.folder.location)[0].column.values) == [1.5]  # from where it waits
+    _series.upload(run.folder.location)
+    assert not list((tmp_path / "cache").rglob("*" + _series.SUFFIX))
+    assert list(read(run.folder.location)[0].column.values) == [1.5]
 
 
 # -- values ------------------------------------------------------------------------
@@ -344,7 +343,7 @@ def test_a_step_is_a_whole_number(step):
         (lambda: ml.log_model("a", "x", path="y"), TypeError),
         (lambda: ml.log_dataset("a", None), TypeError),
         (lambda: ml.log_system_metrics(3), TypeError),
-        (lambda: ml.end_run("done"), ValueError),
+        (lambda: ml.end_run(status="done"), ValueError),
         (lambda: ml.log_artifact("report", "absent.md"), FileNotFoundError),
         (lambda: ml.log_model("net", "absent.pt"), FileNotFoundError),
         (lambda: ml.log_model("net", object(), path="absent.pt"), FileNotFoundError),
@@ -488,9 +487,9 @@ def test_threads_log_side_by_side(record):
 WORK = """
     import warnings
     run = ml.start_run("x")
-    for step in range(3000):
+    for step in range(30_000):
         ml.log_metric("loss", 1 / (step + 1), "training", step)
-        if step % 30 == 0:
+        if step % 300 == 0:
             ml.log_param(f"p{step}", "x" * 100)
     ml.log_artifact("script", __file__)
     ml.log_system_metrics()
@@ -545,9 +544,9 @@ def check_full(done, run):
     assert (done.returncode, done.stdout) == (0, "trained\n")
     assert done.stderr.count("RecordingWarning") == 1
     values = run.values("loss", "training")
-    assert 0 < len(values) < 3000
-    # The step and value of a line that was cut are not taken for others.
-    assert set(values) <= {1 / (step + 1) for step in range(3000)}
+    assert 0 < len(values) < 30_000
+    # What was cut is not taken for others.
+    assert set(values) <= {1 / (step + 1) for step in range(30_000)}
 
 
 @pytest.fixture
@@ -583,9 +582,11 @@ def test_a_store_that_has_room_again_is_told_what_it_missed(script, tiny, record
                 pass
         except OSError:
             pass
-        for step in range(1000):
-            ml.log_metric("a", 2.0)
-            ml.log_param("x", "y" * 100)
+        import random
+        for step in range(9_000):
+            ml.log_metric("a", float(random.randrange(1000)))
+            if step % 900 == 0:
+                ml.log_param("x", "y" * 100)
         fill.unlink()
         os.close(fd)
         ml.log_metric("a", 3.0)
@@ -596,9 +597,10 @@ def test_a_store_that_has_room_again_is_told_what_it_missed(script, tiny, record
     assert done.stderr.count("RecordingWarning") == 1
     found = record(tiny, torn=True)
     assert found.values("a")[-1] == 3.0
+    assert len(found.values("a")) == 9_002  # they waited
     assert found.end.status is Status.COMPLETED
     failures = found.of(events.RecorderFailed)
-    assert {failure.where for failure in failures} == {"writing a metric", "writing an event"}
+    assert {failure.where for failure in failures} == {"writing metrics", "writing an event"}
     assert "No space left" in failures[0].error
 
 

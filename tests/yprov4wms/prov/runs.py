@@ -125,7 +125,7 @@ def ml_run(
         e.MLContextStarted(context="training"),
         e.MLParam(name="lr", value=0.1),
         e.MLParam(name="layers", value=[1, 2], context="training"),
-        e.MLMetricDeclared(name="loss", path="metrics/none.csv", context="training"),
+        e.MLMetricDeclared(name="loss", path="metrics/none.ymet", series=0, context="training"),
         *(e.MLArtifact(name="in", file=file, input=True) for file in inputs),
         *(e.MLModel(name="net", file=file, context="training") for file in outputs[:1]),
         *(e.MLArtifact(name="out", file=file) for file in outputs),

@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from prov.model import ProvDocument
+from tests.yprov4wms.prov.anything import CHILD
 from tests.yprov4wms.prov.runs import (
     Document,
     all_by_label,
@@ -26,17 +25,14 @@ from tests.yprov4wms.prov.runs import (
 
 from yprov4wms import events as e
 from yprov4wms.events import File, FileType, Status
-from yprov4wms.prov import foreign
 from yprov4wms.prov.document import WorkflowDocument
 from yprov4wms.prov.nesting import OWN_DIALECT
 from yprov4wms.prov.rules import check
-from yprov4wms.prov.vocabulary import ELEMENTS, RELATIONS, run_namespace
+from yprov4wms.prov.vocabulary import ELEMENTS, run_namespace
 
-CHILD = "0198f3a1-0000-7000-8000-000000000000"
 TRAIN = "run:task_train.1"
 NESTS = ["flatten", "bundle", "link"]
 FIXTURES = Path(__file__).parents[3].parent / "shared" / "fixtures" / "child_runs"
-patient = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def file(path: str, content: str = "1", **more: Any) -> File:
@@ -414,7 +410,7 @@ def test_labels_and_types_become_one_plain_string_and_the_others_are_kept() -> N
     one = found["entity"][by_label(found, "one")]
     assert one["prov:type"] == "prov:Plan"
     assert one["yprov4wms:further_type"] == ["x:T", "z:U"]
-    assert one["yprov4wms:further_label"] == ["two"]
+    assert one["yprov4wms:further_label"] == [{"$": "one", "lang": "en"}, "two"]
     two = found["entity"][by_label(found, "b")]
     assert (two["ml1_x:k"], two["ml1_x:l"]) == (["1", "2"], "3")
 
@@ -600,148 +596,6 @@ def test_a_childs_id_may_be_anything(child: str, nest: str) -> None:
     told.insert(1, e.TaskEnded(task="train", attempt=1, status=Status.COMPLETED))
     content = content_of(folded(told), {child: msgspec.json.encode(BARE)}, nest)
     assert [p.message for p in check(content)] == []
-
-
-# -- anything at all -----------------------------------------------------------------------
-
-_ids = st.sampled_from(["x:a", "x:b", "x:a b", "a", "y:c", "_:d", "", "prov:e", "x:", "é", "run:x"])
-_scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-)
-_texts = st.sampled_from(
-    [
-        "",
-        "a",
-        "x:a",
-        "prov:Plan",
-        "2026-03-01T10:00:00Z",
-        "5",
-        "NaN",
-        "yprov4wms:MLRun",
-        "depends-on",
-    ]
-)
-_literals = st.fixed_dictionaries(
-    {"$": _scalars | _texts},
-    optional={
-        "type": st.sampled_from(
-            [
-                "xsd:int",
-                "xsd:integer",
-                "xsd:QName",
-                "prov:QUALIFIED_NAME",
-                "xsd:dateTime",
-                "x:t",
-                "y:u",
-                "",
-            ]
-        )
-        | _scalars,
-        "lang": st.sampled_from(["en", "", "not a language"]) | _scalars,
-        "more": _scalars,
-    },
-)
-_values = _scalars | _texts | _literals | st.lists(_scalars | _texts | _literals, max_size=3)
-_names = st.sampled_from(
-    [
-        "prov:label", "prov:type", "prov:startTime", "prov:endTime", "prov:time", "prov:role",
-        "prov:value", "prov:plan", "prov:activity", "prov:generation", "prov:startedAtTime",
-        "yprov4wfs:level", "yprov4wfs:status", "yprov4wms:link", "yprov4wms:path",
-        "yprov4wms:login", "yprov4wms:cpu_time", "yprov4wms:cpu_time_unit", "x:k", "x:k y", "k",
-        "y:k", "", ":", "x:", "prov:",
-    ]
-)  # fmt: skip
-_records = st.dictionaries(_names, _values, max_size=4)
-_some = _records | st.lists(_records | _scalars, max_size=2) | _scalars
-
-
-def _relation(section: str) -> st.SearchStrategy[Any]:
-    first, _, second, _ = RELATIONS[section]
-    ends = st.fixed_dictionaries({}, optional={first: _ids | _values, second: _ids | _values})
-    return st.builds(lambda ends, more: {**more, **ends}, ends, _records) | _some
-
-
-_documents = st.fixed_dictionaries(
-    {},
-    optional={
-        "prefix": st.dictionaries(
-            st.sampled_from(["x", "y", "default", "prov", "yprov", "run", "ml1", "é", ""]),
-            st.sampled_from(["http://x/", "x", "", "urn:y#", "http://a b/"]) | _scalars,
-        )
-        | _scalars,
-        **{section: st.dictionaries(_ids, _some, max_size=4) | _scalars for section in ELEMENTS},
-        **{
-            section: st.dictionaries(st.text(max_size=2), _relation(section), max_size=3)
-            for section in RELATIONS
-        },
-        "bundle": st.dictionaries(_ids, _scalars, max_size=1),
-        "@context": _scalars,
-    },
-)
-
-
-@patient
-@given(_documents, st.sampled_from(NESTS))
-def test_anything_like_prov_json_can_be_nested_and_the_document_keeps_the_rules(
-    child: dict[str, Any], nest: str
-) -> None:
-    found = nested(
-        child,
-        nest,
-        inputs=[file("a"), File(path="d", type=FileType.DIRECTORY, members=[file("x")])],
-        outputs=[file("5")],
-        dialect="prov",
-    )
-    content = json.dumps(found)
-    document = ProvDocument.deserialize(content=content, format="json")
-    again = ProvDocument.deserialize(content=document.serialize(format="json"), format="json")
-    assert again == document
-
-
-@patient
-@given(
-    st.recursive(
-        _scalars | st.text(st.characters(exclude_categories=["Cs"])),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    ),
-    st.sampled_from(NESTS),
-)
-def test_any_json_can_be_nested(child: Any, nest: str) -> None:
-    nested(json.dumps(child).encode("utf-8", "replace"), nest, dialect="prov")
-
-
-@patient
-@given(st.binary(), st.sampled_from(NESTS))
-def test_any_bytes_can_be_nested(child: bytes, nest: str) -> None:
-    nested(child, nest, dialect="prov")
-
-
-@patient
-@given(_documents)
-def test_nothing_of_a_document_that_is_flattened_is_lost(child: dict[str, Any]) -> None:
-    found = nested(child, dialect="prov", login=None)
-    if note(found) not in (None, "its bundles are left out"):
-        return
-    records = foreign.read(msgspec.json.encode(child))
-    mine = {
-        section: [k for k in found.get(section, {}) if k.startswith("ml1:")] for section in ELEMENTS
-    }
-    for section, elements in records.elements.items():
-        assert len(mine[section]) == len(elements)
-    known = {name for elements in records.elements.values() for name in elements}
-    whole = [
-        record
-        for section, record in records.relations
-        for first, _, second, _ in [RELATIONS[section]]
-        if {records.end(record, first), records.end(record, second)} <= known
-    ]
-    kept = sum(
-        1
-        for section in RELATIONS
-        for one, two in related(found, section)
-        if one.startswith("ml1:") and two.startswith("ml1:")
-    )
-    assert kept == len(whole)
 
 
 # -- yProv4ML's own documents --------------------------------------------------------------

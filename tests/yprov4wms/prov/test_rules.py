@@ -65,7 +65,7 @@ def ml_child(folder: Path) -> bytes:
             e.MLContextStarted(context="training"),
             e.MLParam(name="lr", value=0.1),
             e.MLParam(name="layers", value=[1, 2], context="training"),
-            e.MLMetricDeclared(name="loss", path="metrics/loss.csv", context="training"),
+            e.MLMetricDeclared(name="loss", path="metrics/loss.ymet", series=0, context="training"),
             e.MLDataset(name="digits", file=file("/data/data.csv"), context="training"),
             e.MLModel(name="net", file=file("/data/model.pt", "b"), context="training"),
             e.MLArtifact(name="plot", file=file("/elsewhere/plot.png", "c")),

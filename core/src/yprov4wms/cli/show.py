@@ -22,7 +22,7 @@ from yprov4wms.export.document import children
 from yprov4wms.graph import CycleError, StepGraph
 from yprov4wms.metering import names
 from yprov4wms.metering.energy import carbon
-from yprov4wms.ml.metrics import summarise
+from yprov4wms.ml.metrics import Summary, all_series
 from yprov4wms.prov.attempts import seconds
 from yprov4wms.replay import replay
 from yprov4wms.run import Attempt, MLRun, Run, Task
@@ -333,15 +333,11 @@ def _ml_run(console: Console, run: MLRun, folder: RunFolder) -> None:
         ("error", end.error if end else None),
     ]
     lines += [("parameter", f"{p.name} = {p.value}") for p in run.params]
-    for metric in run.metrics:
-        lines.append(
-            (
-                "metric",
-                Text.assemble(
-                    _metric_name(metric.context, metric.name), ": ", _series(folder, metric.path)
-                ),
-            )
-        )
+    for series in all_series(run, folder):
+        name = _metric_name(series.context, series.name)
+        if series.rank is not None:
+            name = f"{name} (rank {series.rank})"
+        lines.append(("metric", f"{name}: {_figures(series.summary())}"))
     lines += [
         ("dataset", f"{d.name} ({d.samples} samples)" if d.samples is not None else d.name)
         for d in run.datasets
@@ -356,11 +352,9 @@ def _metric_name(context: str | None, name: str) -> str:
     return f"{context}.{name}" if context else name
 
 
-def _series(folder: RunFolder, path: str) -> str:
-    try:
-        found = summarise(folder.read(path).splitlines(keepends=True))
-    except FileNotFoundError:
-        return "its values are missing"
+def _figures(found: Summary) -> str:
+    if not found.count:
+        return "no values"
     return f"last {found.last}, min {found.min}, max {found.max} ({found.count} values)"
 
 

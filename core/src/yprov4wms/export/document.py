@@ -71,11 +71,11 @@ def build(
 
         return ml_document.build(run, folder)
     late = _late_children(folder, run)
-    contents = {child.child: content for found in late.values() for child, content in found}
+    contents = {id(child): content for found in late.values() for child, content in found}
     extra = {key: [child for child, _ in found] for key, found in late.items()}
 
     def read_child(child: ChildAttached) -> bytes:
-        return contents.get(child.child) or _kept(folder, child)
+        return contents.get(id(child)) or _kept(folder, child)
 
     return WorkflowDocument(run, read_child, nest, extra, progress).build()
 

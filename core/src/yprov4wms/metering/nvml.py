@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+#: NVML_TEMPERATURE_GPU, the one sensor that every device has.
+_CHIP = 0
+
 
 class Device(msgspec.Struct, frozen=True):
     """memory: total bytes. Unknown fields are None."""
@@ -52,17 +55,36 @@ class Library:
         self.devices = [self._describe(index, driver) for index in self._handles]
 
     def read(self, index: int, *, processes: bool = True) -> Reading:
-        energy = self._of("nvmlDeviceGetTotalEnergyConsumption", index)
-        power = self._of("nvmlDeviceGetPowerUsage", index) if energy is None else None
-        rates = self._of("nvmlDeviceGetUtilizationRates", index)
-        memory = self._of("nvmlDeviceGetMemoryInfo", index)
+        energy = self.energy(index)
         return Reading(
             energy,
-            power,
-            rates.gpu if rates is not None else None,
-            memory.used if memory is not None else None,
+            self.power(index) if energy is None else None,
+            self.utilization(index),
+            self.memory(index),
             self._processes(index) if processes else None,
         )
+
+    def energy(self, index: int) -> int | None:
+        """Millijoules since the driver was loaded; counted by Volta and later."""
+        return _whole(self._of("nvmlDeviceGetTotalEnergyConsumption", index))
+
+    def power(self, index: int) -> int | None:
+        """Milliwatts, of now or of the last second: that differs by generation."""
+        return _whole(self._of("nvmlDeviceGetPowerUsage", index))
+
+    def utilization(self, index: int) -> int | None:
+        """Percent of the last sampling period in which any kernel ran."""
+        rates = self._of("nvmlDeviceGetUtilizationRates", index)
+        return None if rates is None else int(rates.gpu)
+
+    def memory(self, index: int) -> int | None:
+        """Bytes in use."""
+        found = self._of("nvmlDeviceGetMemoryInfo", index)
+        return None if found is None else int(found.used)
+
+    def temperature(self, index: int) -> int | None:
+        """Degrees Celsius of the chip."""
+        return _whole(self._of("nvmlDeviceGetTemperature", index, _CHIP))
 
     def shutdown(self) -> None:
         self._handles = {}
@@ -86,11 +108,11 @@ class Library:
                 return {process.pid: process.usedGpuMemory for process in found}
         return None
 
-    def _of(self, name: str, index: int) -> Any:
+    def _of(self, name: str, index: int, *more: Any) -> Any:
         handle = self._handles.get(index)
         if handle is None or (name, index) in self._absent:
             return None
-        return self._ask(name, handle, absent=(name, index))
+        return self._ask(name, handle, *more, absent=(name, index))
 
     def _ask(self, name: str, *args: Any, absent: tuple[str, int] | None = None) -> Any:
         try:
@@ -153,6 +175,10 @@ def _reset() -> None:
 if hasattr(os, "register_at_fork"):
     # NVML's state does not survive a fork; the child initializes its own if it needs one.
     os.register_at_fork(after_in_child=_reset)
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _text(value: Any) -> str | None:

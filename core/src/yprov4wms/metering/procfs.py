@@ -45,13 +45,13 @@ _IO = re.compile(
 
 def io(pid: int | str) -> IO | None:
     """None where it may not be read (another user's process) or is not there."""
-    match = _IO.match(_read(f"/proc/{pid}/io", whole=False))
+    match = _IO.match(read(f"/proc/{pid}/io", whole=False))
     return IO._make(map(int, match.groups())) if match else None
 
 
 def own_peak() -> int | None:
     """VmHWM of this process, in bytes."""
-    return _field(_read("/proc/self/status"), b"\nVmHWM:") or None
+    return _field(read("/proc/self/status"), b"\nVmHWM:") or None
 
 
 def tree(roots: Iterable[int]) -> Tree:
@@ -69,7 +69,7 @@ _NONE = _Memory(0, 0, 0)
 
 
 def _memory(pid: int) -> _Memory | None:
-    status = _read(f"/proc/{pid}/status")
+    status = read(f"/proc/{pid}/status")
     if not status:
         return None
     fields = (b"\nVmRSS:", b"\nVmHWM:", b"\nVmSize:")
@@ -130,14 +130,14 @@ def _children(pid: int) -> list[int]:
         return []
     found: list[int] = []
     for thread in threads:
-        found.extend(map(int, _read(f"{folder}/{thread}/children").split()))
+        found.extend(map(int, read(f"{folder}/{thread}/children").split()))
     return found
 
 
 @cache
 def _children_listed() -> bool:
     # CONFIG_PROC_CHILDREN may be off, and other systems have no /proc.
-    return bool(_read("/proc/self/status")) and os.path.exists(  # noqa: PTH110
+    return bool(read("/proc/self/status")) and os.path.exists(  # noqa: PTH110
         f"/proc/self/task/{threading.get_native_id()}/children"
     )
 
@@ -165,7 +165,7 @@ def _psutil_tree(roots: Iterable[int]) -> Tree:
     return Tree(total, peak, frozenset(seen))
 
 
-def _read(path: str, *, whole: bool = True) -> bytes:
+def read(path: str, *, whole: bool = True) -> bytes:
     """What the file holds, or one read of it, or nothing: processes go away meanwhile."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -31,11 +32,56 @@ def number(metric: object, value: Any) -> float:
     raise TypeError(f"metric {metric!r}: {value!r} is not a real number")
 
 
+def moment(timestamp: Any) -> int:
+    """A time in ms since the epoch as ns; its range is that of `_series`' microseconds."""
+    try:
+        return int(float(timestamp) * 1e6)
+    except Exception:
+        raise TypeError(f"timestamp {timestamp!r} is no time in ms since the epoch") from None
+
+
 def step(value: Any) -> int:
     try:
         return int(operator.index(value))
     except Exception:
         raise TypeError(f"step {value!r} is not a whole number") from None
+
+
+def whole(what: str, value: Any) -> int | None:
+    """None, or a whole number from 0 up."""
+    if value is None:
+        return None
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} {value!r} is not a whole number") from None
+    if found < 0:
+        raise ValueError(f"{what} {value!r} is less than 0")
+    return found
+
+
+def seconds(what: str, value: Any) -> float | None:
+    """None, or more than 0; 0 is None."""
+    if value is None:
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} {value!r} is no number of seconds") from None
+    if not 0 <= found < float("inf"):
+        raise ValueError(f"{what} {value!r} is no number of seconds from 0 up")
+    return found or None
+
+
+def choice(what: str, value: Any, choices: Mapping[str, str]) -> str | None:
+    """None, or one of the choices, whatever its case and with or without a leading dot."""
+    if value is None:
+        return None
+    text = getattr(value, "value", value)
+    found = choices.get(text.lower().lstrip(".")) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"{what} {value!r} is not one of {', '.join(choices)}")
+    return found
 
 
 def one_line(error: BaseException) -> str:

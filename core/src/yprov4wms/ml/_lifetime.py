@@ -1,9 +1,10 @@
 """Ends a run that its script leaves open, with what the process died of.
 
-What no Python code can see leaves the run without an end, as ``kill -9`` does: a signal
-with its default action, ``os._exit``. Of a ``SystemExit`` that nothing catches, Python
-tells no hook: ``sys.exit(3)`` is seen because it is wrapped while a run is open, but
-``raise SystemExit(3)`` outside of the run's ``with`` block reads as a normal end.
+What no Python code can see leaves the run without an end, as ``kill -9`` does: ``os._exit``,
+and a signal with its default action, of which `yprov4wms.ml._fate` tells. Of a
+``SystemExit`` that nothing catches, Python tells no hook: ``sys.exit(3)`` is seen because
+it is wrapped while a run is open, but ``raise SystemExit(3)`` outside of the run's ``with``
+block reads as a normal end.
 """
 
 from __future__ import annotations
@@ -47,10 +48,12 @@ def _text(error: BaseException) -> str:
 
 
 class Guard:
-    """Calls ``end`` at the exit of an interpreter that still has the run open."""
+    """Calls ``end`` at the exit of an interpreter that still has the run open, and ``doubt``
+    when it seems about to exit."""
 
-    def __init__(self, end: Callable[[Outcome], None]) -> None:
+    def __init__(self, end: Callable[[Outcome], None], doubt: Callable[[], None]) -> None:
         self._end = end
+        self._doubt = doubt
         #: What the process seems to die of.
         self.dying: Outcome | None = None
 
@@ -86,6 +89,7 @@ class Guard:
             kind: type[BaseException], value: BaseException, traceback: TracebackType | None
         ) -> None:
             self.dying = outcome(value)
+            self._doubt()
             inner(kind, value, traceback)
 
         return excepthook
@@ -96,6 +100,7 @@ class Guard:
         def exit(status: Any = None, /) -> None:  # noqa: A001 - its name in tracebacks
             if threading.current_thread() is threading.main_thread():
                 self.dying = outcome(SystemExit(status))
+                self._doubt()
             inner(status)
 
         return exit

@@ -32,13 +32,14 @@ class EventLog:
     def __init__(self, run_id: str, title: str, masker: Masker) -> None:
         self.lock = threading.RLock()
         self.failures = 0
-        self._run_id = run_id
+        self.run_id = run_id
         self._title = title
         self._masker = masker
         self._journal: journal.Journal | None = None
         self._seq = 0
         self._time = ""
         self._contexts: set[str] = set()
+        self.writer = ""
         self._noted: dict[str, dict[str, Any] | None] = {}
 
     @property
@@ -47,7 +48,21 @@ class EventLog:
 
     def open(self, events: str) -> None:
         """Open a journal; without one nothing is written. Raises what the store raises."""
-        self._journal = journal.open_journal(events)
+        self._journal = journal.open_journal(events, journal.LATER)
+        self.writer = self._journal.writer
+
+    def claim(self) -> None:
+        """Hold a lock for as long as this process lives, by which others know that it does."""
+        if isinstance(self._journal, journal.LocalJournal):
+            self._journal.claim()
+
+    def begin_context(self, context: str, parent: str | None = None) -> None:
+        """Tell of a context that is new."""
+        with self.lock:
+            if context not in self._contexts:
+                self._contexts.add(context)
+                event = {"kind": "ml-context-started", "context": context}
+                self.write(parent, event if parent is None else {**event, "parent": parent})
 
     def write(self, context: str | None, *batch: dict[str, Any]) -> bool:
         """Put events on disk in one write, after the start of a context that is new.
@@ -81,7 +96,7 @@ class EventLog:
                 "time": moment,
                 "writer": writer,
                 "seq": self._seq,
-                "run": self._run_id,
+                "run": self.run_id,
             }
             yield self._masker.mask_line(encode({**head, **event})) + b"\n"
 

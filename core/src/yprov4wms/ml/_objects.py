@@ -50,6 +50,46 @@ def model(value: Any) -> dict[str, Any]:
     return fields
 
 
+def layers(value: Any) -> list[dict[str, Any]]:
+    """The layers of a model of PyTorch (its modules without children) or Keras, in order.
+
+    Of each its ``name`` and ``class``, the number of its ``parameters``, and what it tells of
+    its shape.
+    """
+    found = _tried(_torch_layers, value) or _tried(_keras_layers, value)
+    return (found or [])[:MAX_ITEMS]
+
+
+_SHAPES = (
+    *("in_features", "out_features", "in_channels", "out_channels", "kernel_size", "stride"),
+    *("padding", "num_embeddings", "embedding_dim", "normalized_shape", "num_features", "p"),
+    *("units", "filters", "strides", "rate"),
+)
+
+
+def _torch_layers(model: Any) -> list[dict[str, Any]]:
+    return [
+        _layer(name or class_name(module).rpartition(".")[2], module, _torch_parameters(module))
+        for name, module in model.named_modules()
+        if not any(True for _ in module.children())
+    ]
+
+
+def _keras_layers(model: Any) -> list[dict[str, Any]]:
+    return [_layer(str(layer.name), layer, _keras_parameters(layer)) for layer in model.layers]
+
+
+def _layer(name: str, layer: Any, parameters: int | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "class": class_name(layer)}
+    if parameters is not None:
+        found["parameters"] = parameters
+    for key in _SHAPES:
+        value = getattr(layer, key, None)
+        if isinstance(value, int | float | str | tuple | list):
+            found[key] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
 def _torch_parameters(model: Any) -> int | None:
     return _total(parameter.numel() for parameter in model.parameters())
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yprov4wms.settings import OPTIONS, SettingError, Settings, load, told
-from yprov4wms.store import RunFolder, Store
+from yprov4wms.store import Store
 
 
 def settings() -> tuple[Settings, list[Exception]]:
@@ -45,17 +45,49 @@ def parent() -> dict[str, Any] | None:
     return None
 
 
-def folder(
+def base(
     around: Mapping[str, Any] | None,
     given: str | os.PathLike[str] | None,
     default: str,
-    run_id: str,
-) -> RunFolder:
-    """In the task's run where a task is around, else a folder of its own in a store."""
+) -> str:
+    """Where the run's folder is to be: in the task's run where a task is around, else a store."""
     if around is None:
-        return Store(default if given is None else os.fspath(given)).run(run_id)
+        return Store(default if given is None else os.fspath(given)).location
     run = Store(around["store"]).run(around["run"])
-    return RunFolder(f"{run.location}/ml/{around['task']}-{around['attempt']}/{run_id}")
+    return f"{run.location}/ml/{around['task']}-{around['attempt']}"
+
+
+def environment() -> dict[str, Any]:
+    """Fields of an MLEnvironment event."""
+    system = os.uname()
+    return {
+        "packages": packages(),
+        "platform": f"{system.sysname} {system.release}",
+        "machine": system.machine,
+        "cpus": os.cpu_count(),
+    }
+
+
+def packages() -> dict[str, str]:
+    """Versions of the installed distributions on ``sys.path``, by name; of two the first.
+
+    By the names of their metadata folders, which costs a listing each: to read the
+    metadata of some hundreds takes longer than all else at a run's start.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")  # noqa: PTH208 - once for each
+        except OSError:
+            continue
+        for name in names:
+            stem, _, suffix = name.rpartition(".")
+            if suffix in ("dist-info", "egg-info"):
+                project, _, rest = stem.partition("-")
+                version = rest.partition("-py")[0] if suffix == "egg-info" else rest
+                if project and version:
+                    found.setdefault(project.replace("_", "-"), version)
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def process(found: Settings) -> dict[str, Any]:

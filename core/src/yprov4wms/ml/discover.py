@@ -11,6 +11,7 @@ from yprov4wms.events import ChildAttached, File
 from yprov4wms.ml import readers
 from yprov4wms.ml.collect import SUFFIX
 from yprov4wms.ml.readers import ChildRun
+from yprov4wms.prov.rules import kept
 from yprov4wms.store import RunFolder
 
 #: How far clocks, and the times that a run notes, may be apart; but where tasks share a directory
@@ -49,23 +50,32 @@ def found(
     """Tell of each run once, and keep its document in the store.
 
     declared: candidates among the attempt's outputs; near: others, where it worked. home: the
-    run's directory. known: ids of runs that it is known to have, to which these are added.
-    Raises, in the end, what one of them raised; one that is gone by now is none.
+    run's directory. known: ids of runs that it is known to have, to which these are added. A
+    run whose record names another attempt is none of its. Raises, in the end, what one of them
+    raised; one that is gone by now is none.
     """
     failure: Exception | None = None
-    for is_output, paths in ((True, declared), (False, near)):
+    owner = (folder.run_id, task, str(attempt))
+    first = list(declared)
+    rest = [path for path in near if path not in first]
+    for is_output, paths in ((True, first), (False, rest)):
         for path in paths:
             try:
-                runs = readers.read(path, window.directory)
+                search = readers.Search(window.began, owner, known)
+                runs = readers.read(path, window.directory, search)
+            except readers.UnreadableError as error:
+                failure = error
+                continue
             except (readers.ReadError, FileNotFoundError, NotADirectoryError):
                 continue
             except Exception as error:  # readers are anybody's
                 failure = error
                 continue
             for run in runs:
-                if run.id in known:
+                if run.id in known or run.owner not in (None, owner):
                     continue
-                doubt = _doubt(run, window, is_output or window.alone)
+                sure = is_output or window.alone
+                doubt = None if run.owner else _doubt(run, window, sure)
                 if doubt is None or doubt:
                     known.add(run.id)
                     yield attached(folder, run, task, attempt, home, doubt or None)
@@ -100,6 +110,7 @@ def event_of(
         version=run.version,
         repaired=list(run.repaired) or None,
         doubt=doubt,
+        checked=kept(run.content),
     )
 
 
@@ -113,6 +124,8 @@ def _doubt(run: ChildRun, window: Window, sure: bool) -> str | None:
             return "by its times it ended before the task began"
         if run.began is not None and datetime.fromisoformat(run.began) < start:
             return "by its times it began before the task"
+    elif run.among_others:
+        return "it lies among runs of all times, and when the task began is not known"
     if sure:
         return None
     if window.until is not None and run.began is not None and run.began > window.until:

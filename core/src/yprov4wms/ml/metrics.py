@@ -1,42 +1,60 @@
-"""Files of metric series, one CSV each: how they are written and how they are read.
+"""Reads the metrics of ML runs: their values as arrays or a data frame.
 
-A file has the header ``step,value,time`` and one line per value. Step is empty where
-none was given; value is the shortest decimal that reads back to the same float64, or
-``nan``, ``inf``, ``-inf``; time is seconds since the epoch.
+::
 
-Standard library only: training processes import it.
+    from yprov4wms.ml import metrics
+
+    for series in metrics.read(".yprov/0193.../"):
+        print(series.name, series.context, series.values.mean())
+
+A run is read while it goes on, too: what is in its files is whole blocks of values, at
+most a second old.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
-from collections import OrderedDict
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from yprov4wms import journal
+import msgspec
+
+from yprov4wms.ml._series import ALIKE, HEADER, LENGTH, MARK, NO_STEP, ZLIB, spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import os
 
-FOLDER = "metrics"
-SUFFIX = ".csv"
-HEADER = "step,value,time\n"
-#: Files kept open at once; beyond, the one unused for longest is closed until it is needed.
-MAX_OPEN = 100
+    import numpy
+    import pandas
 
-
-# -- reading ---------------------------------------------------------------------
+    from yprov4wms.run import MLRun
+    from yprov4wms.store import RunFolder
 
 
-class Point(NamedTuple):
-    """time: seconds since the epoch."""
+class Block(NamedTuple):
+    """Rows in the order in which they were logged, as columns of one length.
 
-    step: int | None
-    value: float
-    time: float
+    series: uint32. steps: int64, `NO_STEP` for none. values: float64. times: microseconds
+    since the epoch, int64.
+    """
+
+    series: array[int]
+    steps: array[int]
+    values: array[float]
+    times: array[int]
+
+
+class Column(msgspec.Struct):
+    """One series, as `Block` has it."""
+
+    steps: array[int] = msgspec.field(default_factory=lambda: array("q"))
+    values: array[float] = msgspec.field(default_factory=lambda: array("d"))
+    times: array[int] = msgspec.field(default_factory=lambda: array("q"))
 
 
 class Summary(NamedTuple):
@@ -54,162 +72,224 @@ class Summary(NamedTuple):
     max: float | None
 
 
-def points(lines: Iterable[bytes]) -> Iterator[Point]:
-    """The values of a series, in the order in which they were logged.
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """One series of one writer; a run of several ranks has one of each.
 
-    lines: of its file, with their newlines. A last line without one was cut by the end of
-    its writer, and a line that is no value was cut by a full disk: both are passed over.
-    """
-    for line in lines:
-        if not line.endswith(b"\n"):
-            return
-        try:
-            step, value, time = line.split(b",")
-            yield Point(int(step) if step else None, float(value), float(time))
-        except ValueError:
-            continue
-
-
-def summarise(lines: Iterable[bytes]) -> Summary:
-    """Count and figures of a series, from its file's lines as for `points`."""
-    count = 0
-    first = last = low = high = None
-    for point in points(lines):
-        value = last = point.value
-        if not count:
-            first = value
-        count += 1
-        if not math.isnan(value):
-            low = value if low is None else min(low, value)
-            high = value if high is None else max(high, value)
-    return Summary(count, first, last, low, high)
-
-
-# -- writing ---------------------------------------------------------------------
-
-
-class Series:
-    """One series; its file is made at the first value. `SeriesFiles.new` makes these.
-
-    path: relative to the folder of the run.
+    name, context, source, unit: as logged. rank: None where the run has no ranks.
     """
 
-    __slots__ = ("_began", "_fd", "_file", "_files", "_time", "_torn", "path")
+    name: str
+    context: str | None = None
+    source: str | None = None
+    unit: str | None = None
+    rank: int | None = None
+    column: Column
 
-    def __init__(self, files: SeriesFiles, path: str, file: Path) -> None:
-        self.path = path
-        self._files = files
-        self._file = file
-        self._fd = -1
-        self._time = 0.0
-        self._began = False
-        self._torn = False
+    @property
+    def values(self) -> numpy.ndarray:
+        """float64, shape (n,), in the order of logging. Needs NumPy."""
+        return _array(self.column.values, "f8")
 
-    def append(self, step: int | None, value: float, time: float) -> None:
-        """Write one value; it survives ``kill -9`` when this returns.
+    @property
+    def times(self) -> numpy.ndarray:
+        """datetime64[us], UTC, shape (n,). Needs NumPy."""
+        return _array(self.column.times, "i8").view("M8[us]")
 
-        time: seconds since the epoch; a clock that was set back is not followed.
-        Raises OSError where the value could not be stored.
-        """
-        if time < self._time:
-            time = self._time
-        else:
-            self._time = time
-        line = f"{'' if step is None else step},{value!r},{time:.6f}\n"
-        if self._fd < 0:
-            self._open()
-        else:
-            self._files.touch(self)
-        if self._began and not self._torn:
-            data = line.encode()
-        else:
-            data = ("\n" * self._torn + HEADER * (not self._began) + line).encode()
-        written = os.write(self._fd, data)
-        while written < len(data):
-            self._torn = True
-            written += os.write(self._fd, data[written:])
-        self._torn = False
-        self._began = True
+    @property
+    def steps(self) -> numpy.ma.MaskedArray:
+        """int64, shape (n,), masked where no step was given. Needs NumPy."""
+        import numpy
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(self._file, flags, 0o644)
-        self._files.opened(self)
+        found = _array(self.column.steps, "i8")
+        return numpy.ma.masked_equal(found, NO_STEP, copy=False)
 
-    def close(self, *, sync: bool = False) -> None:
-        """Close the file until the next value; with ``sync``, force it to the disk before."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            try:
-                if sync:
-                    getattr(os, "fdatasync", os.fsync)(fd)
-            finally:
-                os.close(fd)
+    def summary(self) -> Summary:
+        return summarise(self.column.values)
 
 
-class SeriesFiles:
-    """All series of one run, in the folder ``metrics`` beside its journal.
+def _array(column: array[Any], kind: str) -> numpy.ndarray:
+    import numpy
 
-    location: of the run's folder. Where that is a URL the files are spooled on this host
-    until `close` uploads them.
+    return numpy.array(column, dtype=kind)
 
-    Not thread-safe: its user holds a lock.
+
+def read(
+    run: str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    context: str | None = None,
+    source: str | None = None,
+    rank: int | None = None,
+) -> list[Series]:
+    """The series of an ML run, in the order in which they began, rank by rank.
+
+    run: its folder, or ``folder`` of the run that is active. name, context, source, rank:
+    what the series are to have. Raises StoreError where there is no ML run.
     """
+    import os as _os
 
-    def __init__(self, location: str) -> None:
-        self._location = location
-        remote = "://" in location
-        self._base = _spool(location) if remote else Path(location, FOLDER)
-        self._remote = remote
-        self._count = 0
-        self._open: OrderedDict[Series, None] = OrderedDict()
+    from yprov4wms.replay import replay
+    from yprov4wms.run import MLRun
+    from yprov4wms.store import RunFolder, StoreError
 
-    def new(self, context: str | None, source: str | None, name: str) -> Series:
-        """A new series; raises OSError where the folder cannot be made.
-
-        Its number in the file name tells apart what reads the same in safe characters,
-        and what differs by case alone on a file system that does not.
-        """
-        self._base.mkdir(parents=True, exist_ok=True)
-        self._count += 1
-        words = [_safe(word) for word in (context, source, name) if word is not None]
-        file = f"{'-'.join(words)[:120]}-{self._count}{SUFFIX}"
-        return Series(self, f"{FOLDER}/{file}", self._base / file)
-
-    def opened(self, series: Series) -> None:
-        self._open[series] = None
-        while len(self._open) > MAX_OPEN:
-            self._open.popitem(last=False)[0].close()
-
-    def touch(self, series: Series) -> None:
-        self._open.move_to_end(series)
-
-    def close(self) -> None:
-        """Force what is open to the disk, close it, and upload what is spooled.
-
-        Raises OSError, or any error of the store's backend; spooled files that could not
-        be sent stay for `upload`.
-        """
-        while self._open:
-            self._open.popitem()[0].close(sync=True)
-        if self._remote and self._count:
-            upload(self._location)
+    folder = RunFolder(_os.fspath(run).rstrip("/"))
+    found = replay(folder)
+    if not isinstance(found, MLRun):
+        raise StoreError(f"{folder.location}: not an ML run")
+    wanted = {"name": name, "context": context, "source": source, "rank": rank}
+    asked = {key: value for key, value in wanted.items() if value is not None}
+    return [
+        series
+        for series in all_series(found, folder)
+        if all(getattr(series, key) == value for key, value in asked.items())
+    ]
 
 
-def upload(location: str) -> None:
-    """Send the series that this host has spooled for the run at a URL."""
-    folder = _spool(location)
-    fs = journal.filesystem(location)
-    for path in sorted(folder.glob("*" + SUFFIX)):
-        journal.put(fs, f"{location}/{FOLDER}/{path.name}", path.read_bytes())
-        path.unlink()
+def frame(run: str | os.PathLike[str], **wanted: Any) -> pandas.DataFrame:
+    """The same as one table, a row per value. Needs pandas.
+
+    Columns: name, context, source, unit (categories; missing where none), rank and step
+    (Int64, missing where none), value (float64), time (datetime64[us, UTC]).
+    """
+    import numpy
+    import pandas
+
+    found = read(run, **wanted)
+    lengths = [len(series.column.values) for series in found]
+
+    def repeated(field: str) -> Any:
+        return numpy.repeat(numpy.array([getattr(s, field) for s in found], dtype=object), lengths)
+
+    def joined(field: str, kind: str) -> Any:
+        parts = [_array(getattr(series.column, field), kind) for series in found]
+        return numpy.concatenate([numpy.array([], kind), *parts])
+
+    steps = joined("steps", "i8")
+    columns = {
+        key: pandas.Categorical(repeated(key)) for key in ("name", "context", "source", "unit")
+    }
+    return pandas.DataFrame(
+        {
+            **columns,
+            "rank": pandas.array(repeated("rank"), dtype="Int64"),
+            "step": pandas.arrays.IntegerArray(steps, steps == NO_STEP),
+            "value": joined("values", "f8"),
+            "time": pandas.to_datetime(joined("times", "i8").view("M8[us]"), utc=True),
+        }
+    )
+
+
+def all_series(run: MLRun, folder: RunFolder) -> Iterator[Series]:
+    """All series of a run that was read already; one whose file is missing is empty."""
+    files: dict[str, dict[int, Column]] = {}
+    ranks = {part.start.writer: part.start.rank for part in run.ranks}
+    for metric in run.metrics:
+        if metric.path not in files:
+            files[metric.path] = columns(content(folder, metric.path) or b"")
+        yield Series(
+            name=metric.name,
+            context=metric.context,
+            source=metric.source,
+            unit=metric.unit,
+            rank=ranks.get(metric.writer),
+            column=files[metric.path].get(metric.series, Column()),
+        )
+
+
+def content(folder: RunFolder, path: str) -> bytes | None:
+    """A file of metrics, also one that its writer has not sent to a remote store; None
+    where there is none."""
+    try:
+        return folder.read(path)
+    except (OSError, ValueError):
+        if not folder.remote:
+            return None
     with contextlib.suppress(OSError):
-        folder.rmdir()
+        return (spool(folder.location) / path.rpartition("/")[2]).read_bytes()
+    return None
 
 
-def _spool(location: str) -> Path:
-    return journal.spool_folder(f"{location}/{FOLDER}")
+def columns(data: bytes) -> dict[int, Column]:
+    """The series in a file of metrics, by their numbers."""
+    found: dict[int, Column] = {}
+    for block in blocks(data):
+        numbers = block.series
+        if numbers.count(numbers[0]) == len(numbers):
+            column = found.setdefault(numbers[0], Column())
+            column.steps.extend(block.steps)
+            column.values.extend(block.values)
+            column.times.extend(block.times)
+            continue
+        for number, step, value, moment in zip(*block, strict=True):
+            column = found.get(number) or found.setdefault(number, Column())
+            column.steps.append(step)
+            column.values.append(value)
+            column.times.append(moment)
+    return found
 
 
-def _safe(word: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in word)[:60]
+def blocks(data: bytes) -> Iterator[Block]:
+    """The blocks of a file. What is no whole block is passed over: the last one was cut by
+    the end of its writer, another one was damaged."""
+    place = 0
+    while (place := data.find(MARK, place)) >= 0 and place + HEADER.size <= len(data):
+        _, length, checksum, count = HEADER.unpack_from(data, place)
+        body = data[place + HEADER.size : place + HEADER.size + length]
+        block = _block(body, count) if zlib.crc32(body) == checksum and count else None
+        if block is None:
+            place += len(MARK)
+            continue
+        place += HEADER.size + length
+        yield block
+
+
+def _block(body: bytes, count: int) -> Block | None:
+    place, found = 0, []
+    try:
+        for kind in ("I", "q", "d", "q"):
+            column, place = _column(body, place, array(kind), count)
+            found.append(column)
+    except (IndexError, ValueError, zlib.error):
+        return None
+    series, steps, values, times = found
+    return Block(series, _sums(steps), values, _sums(times))
+
+
+def _column(body: bytes, place: int, column: array[Any], count: int) -> tuple[array[Any], int]:
+    width = column.itemsize
+    kinds = body[place : place + width]
+    place += width
+    raw = bytearray(count * width)
+    for number in range(width):
+        if kinds[number] == ALIKE:
+            size, plane = 1, body[place : place + 1] * count
+        elif kinds[number] == ZLIB:
+            size = LENGTH.size + int.from_bytes(body[place : place + LENGTH.size], "little")
+            opened = zlib.decompressobj()
+            plane = opened.decompress(body[place + LENGTH.size : place + size], count)
+        else:
+            size, plane = count, body[place : place + count]
+        raw[number::width] = plane  # ValueError for another length
+        place += size
+    column.frombytes(bytes(raw))
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column, place
+
+
+def _sums(differences: array[int]) -> array[int]:
+    try:
+        return array("q", accumulate(differences))
+    except OverflowError:  # they wrapped around
+        sums = accumulate(differences)
+        return array("q", ((value + (1 << 63)) % (1 << 64) - (1 << 63) for value in sums))
+
+
+def summarise(values: Iterable[float]) -> Summary:
+    """Count and figures of a series."""
+    found = list(values)
+    numbers = [value for value in found if not math.isnan(value)]
+    if not found:
+        return Summary(0, None, None, None, None)
+    low, high = (min(numbers), max(numbers)) if numbers else (None, None)
+    return Summary(len(found), found[0], found[-1], low, high)

@@ -10,66 +10,141 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yprov4wms.masking import Masker, declared_from_environment
-from yprov4wms.ml import _checks, _surroundings
+from yprov4wms.ml import _checks, _ranks, _surroundings
+from yprov4wms.ml._artifacts import Artifacts
+from yprov4wms.ml._buffer import FULL, Buffer
+from yprov4wms.ml._contexts import Context, current
+from yprov4wms.ml._fate import Watch
+from yprov4wms.ml._keeper import Keeper
 from yprov4wms.ml._lifetime import CANCELLED, COMPLETED, FAILED, Guard, Outcome, outcome
 from yprov4wms.ml._log import EventLog, RecordingWarning, warn
-from yprov4wms.ml._system import Sample, SystemProbe
-from yprov4wms.ml.metrics import Series, SeriesFiles
+from yprov4wms.ml._series import SeriesFile
 from yprov4wms.store import RunFolder, new_run_id
 
-__all__ = ["ActiveRun", "RecordingError", "RecordingWarning", "active", "start"]
+if TYPE_CHECKING:
+    from yprov4wms.ml._sampler import Sampler
+    from yprov4wms.ml.collectors import Sample
+    from yprov4wms.ml.collectors.collecting import Collecting
+
+__all__ = ["ActiveRun", "RecordingError", "RecordingWarning", "Wanted", "active", "start"]
 
 STATUSES = (COMPLETED, FAILED, CANCELLED)
+
+_now = time.time_ns
 
 
 class RecordingError(RuntimeError):
     """Raised at the end of a run under ``YPROV_STRICT`` where its record is incomplete."""
 
 
+class Wanted(NamedTuple):
+    """What `yprov4wms.ml.start_run` was asked for; see there."""
+
+    experiment: str
+    name: str | None = None
+    store: str | os.PathLike[str] | None = None
+    products: str | os.PathLike[str] | None = None
+    number: int | None = None
+    rank: int | None = None
+    all_ranks: bool = True
+    metrics_format: str | None = None
+    csv_separator: str = ","
+    compress: bool = True
+    sample_interval: float | None = None
+    collectors: tuple[str, ...] | None = None
+    attributes: Mapping[str, Any] = {}
+
+
 class ActiveRun:
     """An ML run of this process, made by `start`. Its methods may be called from any thread.
 
-    id: of the run, a UUIDv7. folder: where its record lies.
+    id: of the run, a UUIDv7, the same in all ranks. folder: where its record lies.
+    rank: of this process in a distributed run, or None.
     """
 
-    def __init__(
-        self,
-        experiment: str,
-        name: str | None,
-        store: str | os.PathLike[str] | None,
-        attributes: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, wanted: Wanted, ordinal: int) -> None:
         self.id = new_run_id()
-        self._title = f"{experiment}/{name}" if name else experiment
+        self.wanted = wanted
+        self._title = f"{wanted.experiment}/{wanted.name}" if wanted.name else wanted.experiment
         self._settings, problems = _surroundings.settings()
         names = (self._settings.secrets or "").replace(",", " ").split()
         self._log = EventLog(self.id, self._title, Masker(declared_from_environment(names)))
         self._lock = self._log.lock
         #: None while the run goes on, then why it takes nothing more.
         self._closed: str | None = None
-        self._series: dict[tuple[str | None, str | None, str], Series] = {}
         # By id: to hold the exception would hold all that its frames do.
         self._handled_before = id(sys.exception())
-        self._guard = Guard(self._finish)
-        parent = _surroundings.parent()
+        self._guard = Guard(self._finish, self._doubt)
+        self.buffer = Buffer(self._log.failed)
+        self._numbers: dict[tuple[str, str | None, str | None], int] = {}
+        self._collectors: Collecting | None = None
+        self._keeper = Keeper(self._log.failed)
+        self._sampler: Sampler | None = None
+        self._watch: Watch | None = None
+        self._place = _ranks.place(rank=wanted.rank)
+        self.rank = self._place.rank if self._place else None
         self.folder = RunFolder("")
+        self.recording = False
+        self.began = time.time()
+        if self.rank and not wanted.all_ranks:
+            self._closed = "quiet"
+            self.artifacts = Artifacts(self.folder, wanted, self.rank)
+            return
+        parent = _surroundings.parent()
         with self._log.guarded("opening the store"):
-            self.folder = _surroundings.folder(parent, store, self._settings.store, self.id)
-            self._log.open(self.folder.events)
+            self._open(parent, ordinal)
         self.recording = self._log.is_open
-        self._files = SeriesFiles(self.folder.location)
-        event = {"kind": "ml-run-started", "experiment": experiment}
-        event |= _known(name=name, parent=parent, attributes=dict(attributes) or None)
-        self._log.write(None, event | _surroundings.process(self._settings))
+        self.artifacts = Artifacts(self.folder, wanted, self.rank)
+        self._tell_start(parent)
         for problem in problems:
             self._log.failed("reading a setting", problem)
-        self._probe = SystemProbe()
         self._guard.install()
+        if self.recording:
+            self._keeper.every(0.25, self.buffer.flush)
+            self._keeper.every(30.0, lambda: self._collecting().refresh(), first=0.5)
+            if wanted.sample_interval:
+                from yprov4wms.ml._sampler import Sampler
+
+                self._sampler = Sampler(
+                    wanted.sample_interval, self.log_system_metrics, self._log.failed
+                )
+
+    def _open(self, parent: Mapping[str, Any] | None, ordinal: int) -> None:
+        base = _surroundings.base(parent, self.wanted.store, self._settings.store)
+        if self._place is not None:
+            more = (self.wanted.experiment, self.wanted.name or "", str(ordinal))
+            with self._log.guarded("finding the run of the other ranks"):
+                self.id = _ranks.run_id(base, self._place, more)
+        self._log.run_id = self.id
+        self.folder = RunFolder(f"{base}/{self.id}")
+        self._log.open(self.folder.events)
+        if self._place is not None:
+            self._log.claim()
+        self.buffer.open(SeriesFile(self.folder.location, self._log.writer))
+        if not self.folder.remote and threading.current_thread() is threading.main_thread():
+            watch = Watch(self.folder.location, self._log.writer)
+            with self._log.guarded("watching signals"):
+                watch.install()
+                self._watch = watch
+
+    def _tell_start(self, parent: Mapping[str, Any] | None) -> None:
+        wanted, place = self.wanted, self._place
+        event: dict[str, Any] = {"kind": "ml-run-started", "experiment": wanted.experiment}
+        attributes = dict(wanted.attributes) or None
+        event |= _known(name=wanted.name, parent=parent, attributes=attributes)
+        if place is not None:
+            event |= _known(rank=place.rank, local_rank=place.local_rank)
+            event |= _known(world_size=place.world_size, launcher=place.launcher)
+        more = []
+        if not self.rank:
+            with self._log.guarded("listing packages"):
+                more.append({"kind": "ml-environment", **_surroundings.environment()})
+        self._log.write(None, event | _surroundings.process(self._settings), *more)
 
     def __repr__(self) -> str:
         return f"<ML run {self._title} ({self.id})>"
@@ -77,7 +152,7 @@ class ActiveRun:
     @property
     def active(self) -> bool:
         """True in the process that started it, until its end."""
-        return self._closed is None
+        return self._closed is None or self._closed == "quiet"
 
     @property
     def ended(self) -> bool:
@@ -85,109 +160,233 @@ class ActiveRun:
 
     # -- what a script logs ------------------------------------------------------
 
-    def log_param(self, name: str, value: Any, context: str | None = None) -> None:
+    def log_param(
+        self,
+        key: str,
+        value: Any,
+        context: str | None = None,
+        source: str | None = None,
+        is_input: bool = True,
+    ) -> None:
         """See `yprov4wms.ml.log_param`."""
-        event = {"kind": "ml-param", "name": _checks.name("parameter", name), "value": value}
-        self._write(context, event)
+        event = {"kind": "ml-param", "name": _checks.name("parameter", key), "value": value}
+        event |= _known(source=_checks.optional_name("source", source))
+        self._write(context, event if is_input else {**event, "input": False})
 
     def log_metric(
         self,
-        name: str,
+        key: str,
         value: Any,
         context: str | None = None,
         step: int | None = None,
         source: str | None = None,
+        timestamp: float | None = None,
     ) -> None:
         """See `yprov4wms.ml.log_metric`."""
-        if type(value) is not float:
-            value = _checks.number(name, value)
-        if step is not None and type(step) is not int:
-            step = _checks.step(step)
-        if type(name) is not str or not name:
-            name = _checks.name("metric", name)
-        if context is not None and (type(context) is not str or not context):
-            context = _checks.name("context", context)
-        if source is not None and (type(source) is not str or not source):
-            source = _checks.name("source", source)
-        self._value(name, value, context, step, source)
+        number = value if type(value) is float else _checks.number(key, value)
+        whole = step if step is None or type(step) is int else _checks.step(step)
+        moment = _now() if timestamp is None else _checks.moment(timestamp)
+        key = _checks.name("metric", key)
+        context = _checks.optional_name("context", context)
+        source = _checks.optional_name("source", source)
+        self._value((key, current() if context is None else context, source), number, whole, moment)
+
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        context: str | None = None,
+        step: int | None = None,
+        source: str | None = None,
+        timestamp: float | None = None,
+    ) -> None:
+        """See `yprov4wms.ml.log_metrics`."""
+        moment = _now() if timestamp is None else _checks.moment(timestamp)
+        whole = step if step is None else _checks.step(step)
+        context = _checks.optional_name("context", context)
+        context = current() if context is None else context
+        source = _checks.optional_name("source", source)
+        for name, value in [
+            (_checks.name("metric", name), _checks.number(name, value))
+            for name, value in metrics.items()
+        ]:
+            self._value((name, context, source), value, whole, moment)
 
     def log_artifact(
         self,
         name: str,
         path: str | os.PathLike[str],
         context: str | None = None,
+        *,
+        source: str | None = None,
+        step: int | None = None,
+        copy: bool = False,
+        subfolder: str | None = None,
+        is_model: bool = False,
         is_input: bool = False,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
         """See `yprov4wms.ml.log_artifact`."""
-        event: dict[str, Any] = {"kind": "ml-artifact", "name": _checks.name("artifact", name)}
-        if self._takes():
-            file = self._describe(f"artifact {name!r}", path, is_input)
-            self._write(context, event | {"file": file, "input": bool(is_input)})
+        what = "model" if is_model else "artifact"
+        event: dict[str, Any] = {"kind": f"ml-{what}", "name": _checks.name(what, name)}
+        if not self._takes():
+            return
+        event["file"] = self._describe(f"{what} {name!r}", path, is_input)
+        if copy:
+            event |= self._copied(path, subfolder)
+        event |= _known(source=source, step=step, attributes=dict(attributes or {}) or None)
+        self._write(context, event | {"input": bool(is_input)})
 
     def log_model(
         self,
         name: str,
-        model_or_path: Any,
+        model: Any,
         context: str | None = None,
         *,
         path: str | os.PathLike[str] | None = None,
+        source: str | None = None,
+        step: int | None = None,
+        describe: bool = True,
+        layers: bool = False,
+        save: bool = False,
+        version: bool = False,
+        is_input: bool = False,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """See `yprov4wms.ml.log_model`."""
+        """See `yprov4wms.ml.log_model` and `yprov4wms.ml.save_model_version`."""
         event: dict[str, Any] = {"kind": "ml-model", "name": _checks.name("model", name)}
-        if model_or_path is None:
+        if model is None:
             raise TypeError(f"model {name!r} is None: give a model or the path of its file")
-        if isinstance(model_or_path, str | os.PathLike):
+        if isinstance(model, str | os.PathLike):
             if path is not None:
                 raise TypeError(f"model {name!r}: give a path once, or a model and its path")
-            path, model_or_path = model_or_path, None
+            path, model = model, None
         if not self._takes():
             return
-        if model_or_path is not None:
+        if model is not None and (describe or layers):
             from yprov4wms.ml import _objects
 
-            event |= _objects.model(model_or_path)
+            found = _objects.model(model) if describe else {}
+            event |= found | ({"layers": _objects.layers(model) or None} if layers else {})
         if path is not None:
-            event["file"] = self._describe(f"model {name!r}", path, False)
-        self._write(context, event)
+            event["file"] = self._describe(f"model {name!r}", path, is_input)
+        elif save:
+            saved = None
+            with self._log.guarded(f"saving model {name!r}"):
+                saved = self.artifacts.save_model(name, model, version=version)
+            if saved is not None:
+                event["file"] = self._describe(f"model {name!r}", saved, is_input)
+        own = {**event.get("attributes", {}), **(attributes or {})}
+        event |= {"attributes": own or None, "source": source, "step": step}
+        self._write(context, _known(**event) | {"input": bool(is_input)})
 
     def log_dataset(
         self,
         name: str,
-        dataset_or_path: Any,
+        dataset: Any,
         context: str | None = None,
+        *,
+        source: str | None = None,
+        describe: bool = True,
         is_input: bool = True,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
         """See `yprov4wms.ml.log_dataset`."""
         event: dict[str, Any] = {"kind": "ml-dataset", "name": _checks.name("dataset", name)}
-        if dataset_or_path is None:
+        if dataset is None:
             raise TypeError(f"dataset {name!r} is None: give a dataset or the path of its file")
         if not self._takes():
             return
-        if isinstance(dataset_or_path, str | os.PathLike):
-            event["file"] = self._describe(f"dataset {name!r}", dataset_or_path, is_input)
-        else:
+        if isinstance(dataset, str | os.PathLike):
+            event["file"] = self._describe(f"dataset {name!r}", dataset, is_input)
+        elif describe:
             from yprov4wms.ml import _objects
 
-            event |= _objects.dataset(dataset_or_path, hashed=self._settings.hash != "none")
-        if not is_input:
-            event["input"] = False
-        self._write(context, event)
+            event |= _objects.dataset(dataset, hashed=self._settings.hash != "none")
+        own = {**event.get("attributes", {}), **(attributes or {})}
+        event |= {"attributes": own or None, "source": source}
+        self._write(context, _known(**event) | {"input": bool(is_input)})
+
+    def log_code(self, path: str | os.PathLike[str] | None, git: bool | None) -> None:
+        """See `yprov4wms.ml.log_source_code`."""
+        if not self._takes():
+            return
+        from yprov4wms.ml import _code
+
+        event: dict[str, Any] = {"kind": "ml-code"}
+        found = None
+        if path is None and git is not False:
+            with self._log.guarded("asking git"):
+                found = _code.git()
+        if found is not None:
+            event["git"], diff = found
+            if diff is not None:
+                event["diff"] = self._kept(diff, ".diff")
+        else:
+            paths = _code.files() if path is None else [os.fspath(path)]
+            files = [self._describe("source code", each, True) for each in paths]
+            event["files"] = files
+            with self._log.guarded("copying source code"):
+                for each, file in zip(paths, files, strict=True):
+                    if file.get("type", "file") == "file":
+                        self.artifacts.copy(each, "src")
+        self._write(None, event)
+
+    def log_context(self, context: str, parent: str | None = None) -> Context:
+        """See `yprov4wms.ml.log_context`."""
+        name = _checks.name("context", context)
+        parent = _checks.optional_name("context", parent)
+        if self._takes():
+            self._log.begin_context(name, parent)
+        return Context(self, name, parent)
+
+    def begin_context(self, name: str, parent: str | None) -> None:
+        """A ``with`` block of a context begins."""
+        if self._takes():
+            self._log.begin_context(name, parent)
+
+    def end_context(self, name: str) -> None:
+        """A ``with`` block of a context ends; not an error where the run has ended before."""
+        if self._closed is None:
+            self.buffer.flush(wait=True)
+            self._log.write(None, {"kind": "ml-context-ended", "context": name})
 
     def log_system_metrics(self, context: str | None = None, step: int | None = None) -> None:
         """See `yprov4wms.ml.log_system_metrics`."""
+        self._sample(context, step, lambda: self._collecting().sample())
+
+    def log_carbon_metrics(self, context: str | None = None, step: int | None = None) -> None:
+        """See `yprov4wms.ml.log_carbon_metrics`."""
+
+        def samples() -> Iterator[Sample]:
+            collecting = self._collecting()
+            yield from collecting.sample("energy")
+            yield from collecting.carbon(self._settings.carbon_intensity)
+
+        self._sample(context, step, samples)
+
+    def _collecting(self) -> Collecting:
+        with self._lock:
+            if self._collectors is None:
+                from yprov4wms.ml.collectors.collecting import Collecting
+
+                self._collectors = Collecting(self.wanted.collectors, self._log.failed)
+            return self._collectors
+
+    def _sample(
+        self, context: str | None, step: int | None, samples: Callable[[], Iterable[Sample]]
+    ) -> None:
         context = _checks.optional_name("context", context)
+        context = current() if context is None else context
         step = None if step is None else _checks.step(step)
-        if not self._takes():
-            return
-        samples: list[Sample] = []
-        with self._lock, self._log.guarded("reading system metrics"):
-            samples = self._probe.sample()
-        for sample in samples:
-            self._value(sample.name, sample.value, context, step, sample.source, sample.unit)
+        # Without the lock: a collector may take its time, while others log.
+        if self._takes():
+            for sample in samples():
+                key = sample.name, context, sample.source
+                self._value(key, sample.value, step, _now(), sample.unit)
 
     # -- the end -----------------------------------------------------------------
 
-    def end(self, status: str | None = None) -> None:
+    def end(self, status: str | None = None, **products: bool) -> None:
         """See `yprov4wms.ml.end_run`."""
         if status is not None and status not in STATUSES:
             raise ValueError(f"status {status!r} is not one of {', '.join(STATUSES)}")
@@ -196,8 +395,10 @@ class ActiveRun:
         if status is not None:
             found = Outcome(str(status), None if status == COMPLETED else found.error)
         if self._takes():
-            self._finish(found)
+            self._finish(found, **products)
             self._check_strict()
+        elif self._closed == "quiet":
+            self._closed = "ended"
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -208,37 +409,58 @@ class ActiveRun:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._closed is None:
+        if self._closed == "quiet":
+            self._closed = "ended"
+        elif self._closed is None:
             self._finish(outcome(error))
             if error is None:
                 self._check_strict()
 
     def forked(self) -> None:
         """This process is a forked child of the one that records: it leaves the run alone."""
-        if self._closed is None:
-            self._closed = "forked"
+        if self._closed in (None, "quiet"):
+            self._closed = "forked" if self._closed is None else "ended"
             self._guard.remove()
+            self.buffer.leave()
+            if self._watch is not None:
+                self._watch.leave()
 
-    def _finish(self, found: Outcome) -> None:
+    def _finish(self, found: Outcome, **products: bool) -> None:
+        if self._closed is not None:
+            return
+        if self._sampler is not None:
+            self._sampler.stop()
+        self._keeper.stop()
+        if self._collectors is not None:
+            self._collectors.close()
         with self._lock:
-            if self._closed is not None:
+            if self.ended:
                 return
+            series: list[dict[str, Any]] = []
             with self._log.guarded("storing metrics"):
-                self._files.close()
-            self._log.close({"kind": "ml-run-ended", **_known(**found._asdict())})
+                series = self.buffer.close()
+            last = {"kind": "ml-run-ended", **_known(**found._asdict(), series=series or None)}
+            self._log.close(last)
             self._closed = "ended"
             self._guard.remove()
-        if self.recording and self._settings.export != "never":
+            if self._watch is not None:
+                self._watch.remove()
+        wants_document = self._settings.export != "never"
+        if self.recording and (wants_document or any(products.values())):
             with self._log.guarded("building the document"):
-                from yprov4wms.ml import document
+                from yprov4wms.ml import products as made
 
-                document.write(self.folder)
+                made.make(self, wants_document, **products)
 
     def _check_strict(self) -> None:
         if self._log.failures and self._settings.strict:
             raise RecordingError(f"the record of ML run {self._title} is incomplete ({self.id})")
 
     # -- below -------------------------------------------------------------------
+
+    def _doubt(self) -> None:
+        """The process seems to die: what is logged next tells whether it does."""
+        self.buffer.known.clear()
 
     def _takes(self) -> bool:
         """Whether to log; raises RuntimeError after the end.
@@ -262,52 +484,62 @@ class ActiveRun:
 
     def _write(self, context: str | None, event: dict[str, Any]) -> None:
         context = _checks.optional_name("context", context)
+        context = current() if context is None else context
         if self._takes():
             with self._lock:
                 self._takes()
                 if context is not None:
                     event["context"] = context
+                # What was logged before it is on disk before it.
+                self.buffer.flush()
                 self._log.write(context, event)
 
     def _value(
         self,
-        name: str,
+        key: tuple[str, str | None, str | None],
         value: float,
-        context: str | None,
         step: int | None,
-        source: str | None,
+        moment: int,
         unit: str | None = None,
     ) -> None:
-        if (self._closed is not None or self._guard.dying is not None) and not self._takes():
+        if not self._takes():
             return
-        with self._lock:
-            if self._closed is not None:
-                self._takes()
-            series = self._series.get((context, source, name))
-            try:
-                if series is None:
-                    series = self._declare(name, context, source, unit)
-                if series is not None:
-                    series.append(step, value, time.time())
-            except OSError as error:
-                self._log.failed("writing a metric", error)
+        number = self.buffer.known.get(key)
+        if number is None:
+            with self._lock:
+                if self._closed is not None:
+                    self._takes()
+                number = self._declare(key, unit)
+        if number is not None:
+            self.buffer.add(number, step, value, moment)
 
-    def _declare(
-        self, name: str, context: str | None, source: str | None, unit: str | None
-    ) -> Series | None:
-        """A new series, or None where that cannot be recorded."""
-        if not self.recording:
-            return None
-        masked = self._log.masked
-        series = self._files.new(
-            context and masked(context), source and masked(source), masked(name)
+    def _declare(self, key: tuple[str, str | None, str | None], unit: str | None) -> int | None:
+        """The number of a series, told to the journal when it is new; None where it cannot be."""
+        number = self._numbers.get(key)
+        if number is None and self.recording:
+            name, context, source = key
+            event: dict[str, Any] = {"kind": "ml-metric-declared", "name": name}
+            event |= {"path": self.buffer.path, "series": len(self._numbers)}
+            event |= _known(context=context, source=source, unit=unit)
+            if self._log.write(context, event):
+                number = self._numbers[key] = len(self._numbers)
+        if number is not None and self._guard.dying is None:
+            self.buffer.known[key] = number
+        return number
+
+    def _copied(self, path: str | os.PathLike[str], subfolder: str | None) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        with self._log.guarded("copying an artifact"):
+            place = self.artifacts.copy(path, subfolder)
+            found["copy"] = self._describe("copy", place, False)
+        return found
+
+    def _kept(self, content: bytes, suffix: str) -> dict[str, Any]:
+        content = self._log.masked(content.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
         )
-        event = {"kind": "ml-metric-declared", "name": name, "path": series.path}
-        event |= _known(context=context, source=source, unit=unit)
-        if not self._log.write(context, event):
-            return None
-        self._series[context, source, name] = series
-        return series
+        digest = self.folder.keep(content, suffix)
+        return {"path": f"children/{digest}{suffix}", "size": len(content), "sha256": digest}
 
     def _describe(
         self, what: str, path: str | os.PathLike[str], is_input: object
@@ -333,20 +565,23 @@ class _Process:
     run: ActiveRun | None = None
 
 
-def start(
-    experiment: str,
-    name: str | None,
-    store: str | os.PathLike[str] | None,
-    attributes: Mapping[str, Any],
-) -> ActiveRun:
+#: How many runs of each experiment this process has started.
+_started: dict[str, int] = {}
+
+
+def start(wanted: Wanted) -> ActiveRun:
     """See `yprov4wms.ml.start_run`."""
-    experiment = _checks.name("experiment", experiment)
-    name = _checks.optional_name("run", name)
     with _Process.lock:
         if _Process.run is not None and _Process.run.active:
             raise RuntimeError(f"{_Process.run} is active in this process: end it before the next")
-        _Process.run = ActiveRun(experiment, name, store, attributes)
+        ordinal = _started[wanted.experiment] = _started.get(wanted.experiment, 0) + 1
+        _Process.run = ActiveRun(wanted, ordinal)
         return _Process.run
+
+
+def current_run() -> ActiveRun | None:
+    """The last run that this process started, ended or not."""
+    return _Process.run
 
 
 def active() -> ActiveRun:
@@ -354,6 +589,50 @@ def active() -> ActiveRun:
     if _Process.run is None or _Process.run.ended:
         raise RuntimeError("no ML run is active: call yprov4wms.ml.start_run first")
     return _Process.run
+
+
+def log_metric(
+    key: str,
+    value: Any,
+    context: str | None = None,
+    step: int | None = None,
+    source: str | None = None,
+    timestamp: float | None = None,
+) -> None:
+    """Add a value to the series that key, context and source tell apart.
+
+    It is on disk within a second.
+
+    Args:
+        value: A real number, kept as float64; NaN and infinities are numbers. NumPy scalars,
+            and arrays and tensors of one element, are taken through their ``item()``.
+        step: Epoch, batch or the like: a whole number.
+        source: What measured it, where that needs telling.
+        timestamp: When it was measured, in ms since the epoch as yProv4ML has it; now where
+            it is not given.
+
+    Raises TypeError for any other value, step or time, RuntimeError where no run is active.
+    """
+    # Called each step: each line here is measured (benchmarks/ml_recorder.py).
+    run = _Process.run
+    if run is not None and timestamp is None:
+        if context is None:
+            context = current()
+        buffer = run.buffer
+        try:
+            number = buffer.known[key, context, source]
+        except (KeyError, TypeError):
+            number = None
+        if number is not None and (step is None or type(step) is int):
+            if type(value) is not float:
+                value = _checks.number(key, value)
+            now = _now()
+            pending = buffer.pending
+            pending.extend((number, step, value, now))
+            if now >= buffer.due or len(pending) >= FULL:
+                buffer.flush()
+            return
+    active().log_metric(key, value, context, step, source, timestamp)
 
 
 def _after_fork() -> None:

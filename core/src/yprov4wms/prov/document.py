@@ -21,6 +21,7 @@ from yprov4wms.events import (
 from yprov4wms.prov import attributes as attrs
 from yprov4wms.prov.attempts import attempt_attributes, attempt_times, seconds
 from yprov4wms.prov.files import Files
+from yprov4wms.prov.handover import Handover
 from yprov4wms.prov.nesting import Nesting
 from yprov4wms.prov.plan import DEPENDS_ON, WORKFLOW, Plan
 from yprov4wms.prov.values import attributes, local_name, string
@@ -32,8 +33,8 @@ WORKFLOW_RUN = f"{RUN}:workflow_run"
 ENGINE = f"{RUN}:engine"
 PERSON = f"{RUN}:person"
 
-#: Gives the bytes of a child's document, None where it is gone; raises OSError or ValueError,
-#: whose text says why it cannot be had.
+#: Gives the bytes of a child's document, which have the checksum that the event names, or None
+#: where it is gone; raises OSError or ValueError, whose text says why it cannot be had.
 ChildReader = Callable[[ChildAttached], bytes | None]
 Progress = Callable[[int], None]
 
@@ -79,7 +80,10 @@ class WorkflowDocument:
         self._run = run
         self._writer = ProvJsonWriter({RUN: run_namespace(run.id)})
         self._files = Files(self._writer, run, RUN)
-        self._nesting = Nesting(self._writer, nest, run.start.directory, run.start.person)
+        children = bool(extra_children) or any(attempt.children for attempt in run.attempts())
+        self._handover = Handover(self._writer, run, self._files, attempt_id, children)
+        start = run.start
+        self._nesting = Nesting(self._writer, nest, start.directory, start.person, self._handover)
         self._read_child = read_child
         self._extra = extra_children or {}
         self._progress = progress
@@ -104,6 +108,7 @@ class WorkflowDocument:
             if done % 1000 == 0:
                 self._progress(done)
         self._outputs(self._run)
+        self._handover.tie()
         return self._writer
 
     # -- who and what -----------------------------------------------------------
@@ -296,7 +301,9 @@ class WorkflowDocument:
                 }
                 for child in {child.child: child for child in children}.values():
                     content = self._content(child)
-                    made = self._nesting.child(child, content, identifier, agent, uses, makes)
+                    made = self._nesting.child(
+                        child, content, attempt, identifier, agent, uses, makes
+                    )
                     inner |= made
                     # What one child made, the next one cannot make again.
                     makes = {p: v for p, v in makes.items() if v[0] not in made}
@@ -400,6 +407,7 @@ class WorkflowDocument:
                 continue
             else:
                 entity = self._files.write_outside(file)
+                self._handover.outside(file, entity, attempt)
             role = f'"prov:role":{string(file.role)}' if file.role else ""
             self._writer.relation("used", identifier, entity, role)
             uses[file.path] = (entity, file)

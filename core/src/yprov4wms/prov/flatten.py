@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from posixpath import normpath
 from typing import Any
 
-from yprov4wms.events import ChildAttached, File, Status
 from yprov4wms.prov import foreign
-from yprov4wms.prov.foreign import Record, Records
+from yprov4wms.prov.child import Child
+from yprov4wms.prov.foreign import Record
+from yprov4wms.prov.hazards import Hazards
 from yprov4wms.prov.islands import Islands
-from yprov4wms.prov.values import local_name, string
+from yprov4wms.prov.values import string
 from yprov4wms.prov.vocabulary import (
     DRAWN,
+    ELEMENTS,
     OPTIONAL_ENDS,
-    PREFIXES,
     RELATIONS,
     Level,
     Link,
     Type,
-    run_namespace,
 )
+from yprov4wms.prov.wording import Wording
 from yprov4wms.prov.writer import ProvJsonWriter
 
-#: By path, the identifier of a file's version and what it was.
-Versions = dict[str, tuple[str, File]]
+__all__ = ["Child", "Flattened"]
 
-#: What an activity can have come to.
-RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.CACHED)
-
-#: Absolute, with a separator at its end: what a prefix may stand for.
-_NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x1f]*[#/:]")
-_TYPES = {"entity": "prov:Entity", "activity": "prov:Activity", "agent": "prov:Agent"}
-_TIMES = ("prov:startTime", "prov:endTime")
-_TIMED = ("used", "wasGeneratedBy", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy")
+_TYPES = {
+    "entity": string("prov:Entity"),
+    "activity": string("prov:Activity"),
+    "agent": string("prov:Agent"),
+}
+_ML_RUN, _RUN_LEVEL = string(Type.ML_RUN.value), string(Level.ML_RUN.value)
+_PLAN = string(Type.PLAN.value)
+_DRAWN = frozenset(DRAWN)
 _STARTERS = {"wasStartedBy": "prov:starter", "wasEndedBy": "prov:ender"}
+_OF_PEOPLE = ("yprov4wms:login", "yprov4wms:name", "yprov4wms:orcid")
 _FURTHER_ENDS = {
     "wasAssociatedWith": "prov:plan",
     "wasDerivedFrom": "prov:activity",
@@ -44,116 +43,36 @@ _FURTHER_ENDS = {
 }
 
 
-class Child:
-    """What a child's document says, and what of it is the attempt's own.
+class Flattened:
+    """A child's records under their new identifiers, to be written with `write_to`.
 
-    prefix: of the namespace that its records are to have. directory: of the workflow's
-    run; the child's paths are told from there. login: of the run's person.
+    shared: by old identifier, the versions of the attempt's own files; copies: those with the
+    same content as another file of the child's; artifacts: those of which the child keeps
+    copies, as `yprov4wms.prov.copies` finds them. ``made`` are the versions that the child
+    generated. ``repairs`` counts, in words, what could not stand as it was. ``hazards`` says
+    whether the records may break a rule all the same.
     """
 
     def __init__(
         self,
-        records: Records,
-        child: ChildAttached,
-        prefix: str,
-        namespace: str,
-        directory: str,
-        login: str | None,
-    ) -> None:
-        self.records = records
-        self.prefix = prefix
-        self.namespace = namespace
-        self._inside = directory.rstrip("/") + "/" if directory else None
-        self._login = login
-        own = run_namespace(child.child)
-        self._own = {p for p, uri in records.prefixes.items() if uri == own}
-        self.roots = self._find_roots()
-        self.generated = {
-            records.end(record, "prov:entity")
-            for section, record in records.relations
-            if section == "wasGeneratedBy"
-        }
-
-    def identifier(self, original: str, kind: str = "") -> str:
-        """The new identifier of an element; kind: where two kinds share the old one."""
-        prefix, _, local = original.partition(":")
-        name = local if prefix in self._own and local else original
-        return f"{self.prefix}:{local_name(name + kind)}"
-
-    def is_person(self, values: Record) -> bool:
-        """Whether an agent is the person whom the workflow's run names."""
-        login = values.get("yprov4wms:login")
-        return login is not None and login == self._login
-
-    def shared(self, uses: Versions, makes: Versions) -> dict[str, str]:
-        """The child's file entities that are versions of the attempt's own files."""
-        found: dict[str, str] = {}
-        taken: set[str] = set()
-        entities = self.records.elements["entity"]
-        # What it wrote to a path last is what the attempt left there.
-        made = [identifier for identifier in reversed(entities) if identifier in self.generated]
-        for identifier in (*made, *(name for name in entities if name not in self.generated)):
-            values = entities[identifier]
-            path = values.get("yprov4wms:path")
-            if not isinstance(path, str):
-                continue
-            path = self._canonical(path)
-            order = (makes,) if identifier in self.generated else (uses, makes)
-            for versions in order:
-                version, file = versions.get(path, (None, None))
-                sha256 = values.get("yprov4wms:sha256")
-                if version is None or file is None or version in taken:
-                    continue
-                if sha256 and file.sha256 and sha256 != file.sha256:
-                    continue
-                found[identifier] = version
-                taken.add(version)
-                break
-        return found
-
-    def _canonical(self, path: str) -> str:
-        """A child's path as the workflow's run names it."""
-        if "://" in path:
-            return path
-        path = normpath(path)
-        inside = self._inside
-        return path[len(inside) :] if inside and path.startswith(inside) else path
-
-    def _find_roots(self) -> list[str]:
-        """The activities that no other activity of the child informed or started."""
-        activities = self.records.elements["activity"]
-        inner: set[str | None] = set()
-        for section, record in self.records.relations:
-            if section in ("wasInformedBy", "wasStartedBy"):
-                first, _, second, _ = RELATIONS[section]
-                one, two = self.records.end(record, first), self.records.end(record, second)
-                if two is None:
-                    two = self.records.end(record, "prov:starter")
-                if two in activities and one != two:
-                    inner.add(one)
-        return [a for a in activities if a not in inner] or list(activities)
-
-
-class Flattened:
-    """A child's records under their new identifiers, to be written with `write_to`.
-
-    shared: by old identifier, the versions of the attempt's own files. ``made`` are those
-    of them that the child generated. ``repairs`` counts, in words, what could not stand as
-    it was.
-    """
-
-    def __init__(
-        self, child: Child, document: str, attempt: str, agent: str, shared: dict[str, str]
+        child: Child,
+        document: str,
+        attempt: str,
+        agent: str,
+        shared: dict[str, str],
+        copies: dict[str, str] | None = None,
+        artifacts: dict[str, tuple[str, bool]] | None = None,
     ) -> None:
         self.made: set[str] = set()
-        self.repairs: Counter[str] = Counter()
+        self.repairs: Counter[str] = Counter(child.records.lost)
+        self.hazards = Hazards(attempt, shared.values())
         self._child = child
         self._shared = shared
+        #: What shared files are told of beside: it goes with the first use or generation.
+        self._beside = {v: dict(child.beside[v]) for v in shared.values() if child.beside.get(v)}
         self._agent = agent
-        self._prefixes = {child.prefix: child.namespace}
-        #: By old identifier and kind of element, the new one.
-        self._ids: dict[str, dict[str, str]] = {}
-        self._names: dict[str, str] = {}
+        #: By kind of element and old identifier, the new one.
+        self._ids: dict[str, dict[str, str]] = {section: {} for section in ELEMENTS}
         self._elements: list[tuple[str, str, str]] = []
         self._relations: list[tuple[str, str, str, str]] = []
         self._plans: set[str] = set()
@@ -161,15 +80,28 @@ class Flattened:
         self._makers: set[str] = set()
         self._associated: set[str] = set()
         self._islands = Islands()
+        self._copied = tuple(version for version, _ in (artifacts or {}).values())
+        self._wording = Wording(child.prefix, child.records.prefixes, self._any, self.repairs)
         self._add_elements()
         for section, record in child.records.relations:
             self._add_relation(section, record)
+        for original, version in (copies or {}).items():
+            one, two = self.entity(original), version
+            if original in child.generated:
+                one, two = two, one
+            sha256 = child.records.elements["entity"][original]["yprov4wms:sha256"]
+            self._relate("wasDerivedFrom", one, two, f'"yprov4wms:sha256":{string(sha256)}')
+        for original, (version, made) in (artifacts or {}).items():
+            self._copy(original, version, made)
+        for values in self._beside.values():
+            self.repairs["attribute of a file that is the task's: left out"] += len(values)
         for root in child.roots:
-            self._nest(self._ids[root]["activity"], attempt)
+            self._nest(self._ids["activity"][root], attempt)
         self._tie(document, attempt)
 
     def write_to(self, writer: ProvJsonWriter) -> None:
-        writer.prefixes.update(self._prefixes)
+        writer.prefixes.update({self._child.prefix: self._child.namespace})
+        writer.prefixes.update(self._wording.prefixes)
         for element in self._elements:
             writer.element(*element)
         for section, one, two, more in self._relations:
@@ -178,6 +110,10 @@ class Flattened:
             else:
                 writer.relation(section, one, two, more)
 
+    def entity(self, original: str) -> str:
+        """The new identifier of an entity."""
+        return self._ids["entity"][original]
+
     def told(self) -> list[str]:
         """The repairs as people read them."""
         return [f"{count} x {what}" for what, count in self.repairs.items()]
@@ -185,132 +121,83 @@ class Flattened:
     # -- elements ---------------------------------------------------------------
 
     def _add_elements(self) -> None:
-        child = self._child
+        child, ids = self._child, self._ids
         activities = child.records.elements["activity"]
         known = any(a.get("yprov4wfs:level") == Level.ML_RUN for a in activities.values())
         run = child.roots[0] if len(child.roots) == 1 and not known else None
+        new: list[tuple[str, str, str, Record]] = []
         for section, elements in child.records.elements.items():
             for original, values in elements.items():
-                kinds = self._ids.setdefault(original, {})
                 if section == "entity" and original in self._shared:
-                    kinds[section] = self._shared[original]
+                    ids[section][original] = self._shared[original]
                 elif section == "agent" and child.is_person(values):
-                    kinds[section] = self._agent
+                    ids[section][original] = self._agent
+                    self._is_person(values)
                 else:
-                    clash = section == "activity" and "entity" in kinds
-                    new = child.identifier(original, " (activity)" if clash else "")
-                    kinds[section] = new
-                    if section == "activity":
-                        self._activities.add(new)
-                    is_run = section == "activity" and original == run
-                    body = self._body(section, original, new, values, is_run)
-                    self._elements.append((section, new, body))
-                    self._islands.add(section, new)
+                    clash = any(original in ids[other] for other in ELEMENTS if other != section)
+                    identifier = child.identifier(original, f" ({section})" if clash else "")
+                    ids[section][original] = identifier
+                    new.append((section, original, identifier, values))
+        self._activities.update(ids["activity"].values())
+        # Values name elements that come later.
+        for section, original, identifier, values in new:
+            is_run = section == "activity" and original == run
+            body = self._body(section, original, identifier, values, is_run)
+            self._elements.append((section, identifier, body))
+            self._islands.add(section, identifier)
+
+    def _is_person(self, values: Record) -> None:
+        """Tell what is said of the run's own person, whom the run has told of already."""
+        known = [values.get(name) for name in _OF_PEOPLE]
+        further = [
+            n for n in values if n not in _OF_PEOPLE and n not in ("prov:label", "prov:type")
+        ]
+        if further or values.get("prov:label", known[0]) not in known:
+            self.repairs["attribute of the run's own person: left out"] += len(further) or 1
 
     def _body(self, section: str, original: str, new: str, values: Record, is_run: bool) -> str:
-        found: dict[str, str] = {}
-        for name, value in values.items():
-            self._attribute(found, section, name, value)
-        start, end = (found.get(name) for name in _TIMES)
-        if start is not None and end is not None and end < start:
-            found["yprov4wms:prov_endTime"] = found.pop("prov:endTime")
+        found = self._wording.attributes(section, values)
+        end = found.get("prov:endTime")
+        if end is not None and end < found.get("prov:startTime", ""):
+            name = "yprov4wms:prov_endTime"
+            while name in found:
+                name += "_"
+            found[name] = found.pop("prov:endTime")
         found.setdefault("prov:label", string(original))
         if is_run and "yprov4wfs:level" not in found:
-            found.setdefault("prov:type", string(Type.ML_RUN.value))
-            found["yprov4wfs:level"] = string(Level.ML_RUN.value)
-        found.setdefault("prov:type", string(_TYPES[section]))
-        if found["prov:type"] == string(Type.PLAN.value):
+            found.setdefault("prov:type", _ML_RUN)
+            found["yprov4wfs:level"] = _RUN_LEVEL
+        found.setdefault("prov:type", _TYPES[section])
+        if found["prov:type"] == _PLAN:
             self._plans.add(new)
         if new.partition(":")[2] != original.partition(":")[2]:
             found.setdefault("yprov4wms:original_id", string(original))
-        return ",".join(f'"{name}":{value}' for name, value in found.items())
+        self.hazards.element(section, new, found)
+        return self._said(found)
 
-    def _attribute(self, found: dict[str, str], section: str, name: str, value: Any) -> None:
-        """Add an attribute of an element, or of a relation, as it may stand there."""
-        if name in ("prov:label", "prov:type"):
-            plain = foreign.text(value)
-            if plain is not None:
-                found[name] = string(self._type(plain) if name == "prov:type" else plain)
-            self._further(found, name, value)
-        elif (section in _TYPES and name in _TIMES) or (section in _TIMED and name == "prov:time"):
-            moment = foreign.time(value) if section != "entity" and section != "agent" else None
-            if moment is not None:
-                found[name] = string(moment)
-                self._further(found, name, value)
-            else:
-                self._put(found, f"yprov4wms:prov_{name[5:]}", value)
-        else:
-            self._put(found, self._attribute_name(section, name, value), value)
+    def _said(self, found: dict[str, str]) -> str:
+        if self._wording.figures:
+            self.hazards.figures(self._wording.figures, found)
+        return ",".join([f'"{name}":{value}' for name, value in found.items()])
 
-    def _further(self, found: dict[str, str], name: str, value: Any) -> None:
-        if isinstance(value, list) and len(value) > 1:
-            self._put(found, f"yprov4wms:further_{name[5:]}", value[1:])
-
-    def _attribute_name(self, section: str, name: str, value: Any) -> str:
-        if name.startswith("prov:"):
-            known = ("prov:value", "prov:location") if section in _TYPES else ("prov:role",)
-            return name if name in known else f"yprov4wms:{local_name(f'prov_{name[5:]}')}"
-        legal = True
-        if name == "yprov4wfs:level":
-            legal = section == "activity" and value in list(Level)
-        elif name == "yprov4wfs:status":
-            legal = value in list(RAN if section == "activity" else Status)
-        elif name == "yprov4wms:link":
-            legal = section in ("wasInformedBy", "wasInfluencedBy") and value in list(Link)
-        return self._name(name) if legal else f"yprov4wms:original_{name.partition(':')[2]}"
-
-    def _put(self, found: dict[str, str], name: str, value: Any) -> None:
-        legal = foreign.value(value, self._reference)
-        if legal is None:
-            self.repairs["attribute without a value: left out"] += 1
-        else:
-            while name in found:
-                name += "_"
-            found[name] = legal
-
-    # -- names ------------------------------------------------------------------
-
-    def _name(self, name: str) -> str:
-        """A qualified name under a prefix that means the same in the whole document."""
-        known = self._names.get(name)
-        if known is None:
-            prefix, _, local = name.partition(":")
-            uri = self._child.records.prefixes.get(prefix, "")
-            usable = _NAMESPACE.fullmatch(uri) is not None
-            if not local:
-                known = f"yprov4wms:{local_name(name)}"
-            elif prefix in PREFIXES and (prefix in ("prov", "xsd") or not usable):
-                # Consumers go by the prefix, and producers bind it to anything.
-                known = f"{prefix}:{local_name(local)}"
-            elif uri == PREFIXES.get(prefix):
-                known = f"{prefix}:{local_name(local)}"
-            elif usable:
-                ours = f"{self._child.prefix}_{local_name(prefix)}"
-                self._prefixes[ours] = uri
-                known = f"{ours}:{local_name(local)}"
-            else:
-                known = f"yprov4wms:{local_name(f'{prefix}_{local}')}"
-            self._names[name] = known
-        return known
-
-    def _reference(self, name: str) -> str:
-        """A qualified name in a value, which may be that of an element."""
-        kinds = self._ids.get(name)
-        return next(iter(kinds.values())) if kinds else self._name(name)
-
-    def _type(self, plain: str) -> str:
-        return self._name(plain) if foreign.TYPE_NAME.fullmatch(plain) else plain
+    def _any(self, name: str) -> str | None:
+        """The new identifier of an element of any kind."""
+        for ids in self._ids.values():
+            if name in ids:
+                return ids[name]
+        return None
 
     # -- relations --------------------------------------------------------------
 
     def _end(self, name: str | None, kind: str | None) -> str | None:
-        kinds = self._ids.get(name, {}) if name is not None else {}
-        return kinds.get(kind) if kind else next(iter(kinds.values()), None)
+        if name is None:
+            return None
+        return self._ids[kind].get(name) if kind else self._any(name)
 
     def _add_relation(self, section: str, record: Record) -> None:
         """A relation that cannot stand as it is becomes an influence that says what it was."""
         first, kind, second, other = RELATIONS[section]
-        names = [self._child.records.end(record, name) for name in (first, second)]
+        names = foreign.end(record, first), foreign.end(record, second)
         one, two = self._end(names[0], kind), self._end(names[1], other)
         started = section in _STARTERS and one is not None and two is None
         if started and self._start(section, str(one), names[1], record):
@@ -327,6 +214,9 @@ class Flattened:
                 self._makers.add(one)
                 if one in self._shared.values():
                     self.made.add(one)
+        if legal and len(record) == 2 and self._is_plain(record, first, second):
+            self._relate(section, one, two)
+            return
         found: dict[str, str] = {}
         if not legal:
             found["yprov4wms:original_relation"] = string(section)
@@ -335,8 +225,23 @@ class Flattened:
         for name, value in record.items():
             if name not in (first, second):
                 self._relation_attribute(found, section, name, value)
-        more = ",".join(f'"{name}":{value}' for name, value in found.items())
-        self._relate(section, one, two, more)
+            elif type(value) is not str:
+                self._further_ends(found, name, value)
+        if self._beside and section in ("used", "wasGeneratedBy"):
+            for name, value in self._beside.pop(one if section[0] == "w" else two, {}).items():
+                name = f"yprov4wms:prov_{name[5:]}" if name.startswith("prov:") else name
+                self._wording.attribute(found, section, name, value)
+        self._relate(section, one, two, self._said(found))
+
+    def _is_plain(self, record: Record, first: str, second: str) -> bool:
+        """Whether a relation's two ends are all that is to be said of it."""
+        return type(record[first]) is str and type(record[second]) is str and not self._beside
+
+    def _further_ends(self, found: dict[str, str], name: str, value: Any) -> None:
+        """What an end says beside one identifier."""
+        _, others = foreign.picked(value)
+        if others:
+            self._wording.put(found, f"yprov4wms:further_{name[5:]}", others)
 
     def _start(self, section: str, one: str, trigger: str | None, record: Record) -> bool:
         """Write a start (or end) by an activity; a trigger that is one is the starter.
@@ -344,19 +249,25 @@ class Flattened:
         Viewers draw it by the communication that goes with it.
         """
         name = _STARTERS[section]
-        starter = self._end(trigger, "activity")
+        starter, told = (
+            self._end(trigger, "activity"),
+            self._end(foreign.end(record, name), "activity"),
+        )
         if starter is not None:
             self.repairs[f"{section} whose trigger is an activity: {name}"] += 1
         elif trigger is None:
-            starter = self._end(foreign.text(record.get(name)), "activity")
+            starter = told
         if starter is None or starter == one:
             return False
         found: dict[str, str] = {}
         for key, value in record.items():
-            if key not in ("prov:activity", "prov:trigger", name):
+            if key == name and told != starter:
+                self._wording.put(found, f"yprov4wms:prov_{name[5:]}", value)
+            elif key not in ("prov:activity", "prov:trigger", name):
                 self._relation_attribute(found, section, key, value)
-        more = ",".join(f'"{key}":{value}' for key, value in found.items())
-        self._relate(section, one, starter, more)
+            elif type(value) is not str:
+                self._further_ends(found, key, value)
+        self._relate(section, one, starter, self._said(found))
         if section == "wasStartedBy":
             self._relate("wasInformedBy", one, starter)
         return True
@@ -371,15 +282,31 @@ class Flattened:
             end = self._end(foreign.text(value), OPTIONAL_ENDS[name])
             if end is not None and (name != "prov:plan" or end in self._plans):
                 found[name] = string(end)
+                if type(value) is not str:
+                    self._further_ends(found, name, value)
                 return
-        self._attribute(found, section, name, value)
+        self._wording.attribute(found, section, name, value)
 
     def _relate(self, section: str, one: str, two: str, more: str = "") -> None:
         self._relations.append((section, one, two, more))
-        if section in DRAWN:
+        self.hazards.relation(section, one, two, more)
+        if section in _DRAWN:
             self._islands.join(one, two)
         if section == "wasAssociatedWith" and two == self._agent:
             self._associated.add(one)
+
+    def _copy(self, original: str, version: str, made: bool) -> None:
+        """An artifact is a copy of a file of the attempt's; who kept it made that, or used it."""
+        entity = self.entity(original)
+        activities = [r[2] for r in self._relations if r[:2] == ("wasGeneratedBy", entity)]
+        self._relate("wasDerivedFrom", entity, version)
+        for activity in activities:
+            if not made:
+                self._relate("used", activity, version)
+            elif version not in self._makers:
+                self._makers.add(version)
+                self.made.add(version)
+                self._relate("wasGeneratedBy", version, activity)
 
     def _nest(self, activity: str, attempt: str) -> None:
         self._relate("wasInformedBy", activity, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
@@ -388,7 +315,7 @@ class Flattened:
 
     def _tie(self, document: str, attempt: str) -> None:
         """What the child ties to nothing is tied to its document: viewers would lose it."""
-        outside = (attempt, self._agent, document, *self._shared.values())
+        outside = (attempt, self._agent, document, *self._shared.values(), *self._copied)
         for section, identifier in self._islands.apart(outside):
             if section == "activity":
                 self._nest(identifier, attempt)

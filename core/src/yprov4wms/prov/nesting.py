@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 
 from yprov4wms.events import ChildAttached, Person
-from yprov4wms.prov import foreign
-from yprov4wms.prov.flatten import RAN, Child, Flattened, Versions
+from yprov4wms.prov import foreign, glance, rules
+from yprov4wms.prov.child import Child, Versions
+from yprov4wms.prov.copies import artifacts
+from yprov4wms.prov.flatten import Flattened
+from yprov4wms.prov.handover import Handover
 from yprov4wms.prov.values import attributes, hashed_name, string
 from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
+from yprov4wms.prov.wording import RAN
 from yprov4wms.prov.writer import ProvJsonWriter
+from yprov4wms.run import Attempt
 
 #: The dialect of this project's own ML recorder.
 OWN_DIALECT = "yprov4wms-ml"
@@ -22,13 +28,20 @@ _NOTHING = foreign.read(b"{}")
 class Nesting:
     """Puts child documents into a document, each with its own namespace ``ml<n>``.
 
-    directory, person: of the workflow's run.
+    directory, person: of the workflow's run. handover: takes the files that only children
+    tell of.
     """
 
     def __init__(
-        self, writer: ProvJsonWriter, mode: str, directory: str, person: Person | None
+        self,
+        writer: ProvJsonWriter,
+        mode: str,
+        directory: str,
+        person: Person | None,
+        handover: Handover,
     ) -> None:
         self._writer = writer
+        self._handover = handover
         self._mode = mode
         self._directory = directory
         self._login = person.login if person else None
@@ -39,12 +52,14 @@ class Nesting:
         self,
         child: ChildAttached,
         content: bytes | str,
+        around: Attempt,
         attempt: str,
         agent: str,
         uses: Versions,
         makes: Versions,
     ) -> set[str]:
-        """Write one child of the activity ``attempt``; ``agent`` answers for both.
+        """Write one child of the attempt ``around``, whose activity is ``attempt``; ``agent``
+        answers for both.
 
         content: of the child's document, or a text that says why there is none. uses, makes:
         the file versions of the attempt. Returns those that the child made. A document that
@@ -55,22 +70,37 @@ class Nesting:
         mode = self._mode if child.doubt is None else "link"
         document = f"{RUN}:{hashed_name('document', attempt, child.child)}"
         records, note = _NOTHING, None
+        problems: list[rules.Problem] = []
         if isinstance(content, str):
             note = content
         else:
+            checked = _is_checked(child)
+            if mode == "bundle" and not checked:
+                problems = rules.check(content)
+                checked = not problems
             try:
-                records = foreign.read(content)
+                if mode != "flatten" and checked:
+                    records = glance.read(content)
+                else:
+                    records = foreign.read(content, closely=mode == "flatten" and not checked)
             except ValueError as error:
                 note = f"not a PROV-JSON document: {error}"
         prefix, namespace = f"ml{self._count}", self._namespace(child.child)
         one = Child(records, child, prefix, namespace, self._directory, self._login)
+        further = one.upstream(lambda path: self._handover.before(path, around), uses, makes)
+        uses = {**uses, **further}
         shared = one.shared(uses, makes)
+        kept = artifacts(records.elements["entity"], shared, makes, uses)
+        copied = {name: version for name, (version, _) in kept.items()}
+        copies = one.copies(uses, makes, shared | copied)
         flat = None
         if mode == "bundle" and isinstance(content, bytes) and note is None:
-            note = self._bundle(document, child, content, records)
+            note = self._bundle(document, content, records, problems)
         elif mode == "flatten" and one.roots:
-            flat = Flattened(one, document, attempt, agent, shared)
-            refusal = _refusal(flat, document, attempt, agent, uses, makes)
+            flat = Flattened(one, document, attempt, agent, shared, copies, kept)
+            refusal = None
+            if flat.hazards.found():
+                refusal = _refusal(flat, document, attempt, agent, uses, makes)
             if refusal is not None:
                 flat, note = None, f"not flattened: {refusal}"
             elif records.bundles:
@@ -80,10 +110,23 @@ class Nesting:
         repaired = [*(child.repaired or ()), *(flat.told() if flat is not None else ())]
         self._document(document, child, attempt, note, repaired)
         if flat is None:
-            self._summary(one, child, document, attempt, agent, shared)
-            return set()
-        flat.write_to(self._writer)
-        return flat.made
+            summary = self._summary(one, child, document, attempt, agent)
+            for original, version in (shared | copied | copies).items():
+                stub, made = one.identifier(original), original in one.generated
+                summary.file(stub, one.label(original), made)
+                self._writer.relation(
+                    "wasDerivedFrom", *((version, stub) if made else (stub, version))
+                )
+        else:
+            flat.write_to(self._writer)
+        for original, path, sha256, made in one.others({*shared, *copied, *copies}):
+            if flat is not None:
+                self._handover.child(child.child, path, sha256, made, around, flat.entity(original))
+            else:
+                entity = one.identifier(original)
+                write = partial(summary.file, entity, one.label(original), made)
+                self._handover.child(child.child, path, sha256, made, around, entity, write)
+        return flat.made if flat is not None else set()
 
     def _namespace(self, run: str) -> str:
         """A child that two attempts name is in the document twice."""
@@ -122,32 +165,26 @@ class Nesting:
         self._writer.relation("wasGeneratedBy", identifier, attempt)
 
     def _bundle(
-        self, identifier: str, child: ChildAttached, content: bytes, records: foreign.Records
+        self,
+        identifier: str,
+        content: bytes,
+        records: foreign.Records,
+        problems: list[rules.Problem],
     ) -> str | None:
         """Put a child's document in a bundle as it is; or say why it cannot stand there."""
         if records.bundles:
             return "not put in a bundle: it has bundles itself"
         if records.prefixes.get(RUN, self._writer.prefixes[RUN]) != self._writer.prefixes[RUN]:
             return f"not put in a bundle: it has another prefix {RUN}, which names the bundle"
-        from yprov4wms.prov.rules import check
-
-        problems = check(content)
         if problems:
-            first = problems[0]
-            return f"not put in a bundle: {first.where}: {first.message}"
+            return f"not put in a bundle: {problems[0].where}: {problems[0].message}"
         self._writer.bundle(identifier, content)
         return None
 
     def _summary(
-        self,
-        one: Child,
-        child: ChildAttached,
-        document: str,
-        attempt: str,
-        agent: str,
-        shared: dict[str, str],
-    ) -> None:
-        """One activity that stands for the child, and its share in the attempt's files."""
+        self, one: Child, child: ChildAttached, document: str, attempt: str, agent: str
+    ) -> Summary:
+        """One activity that stands for the child."""
         writer, elements = self._writer, one.records.elements
         identifier = f"{RUN}:{hashed_name('child', attempt, child.child)}"
         activities = [elements["activity"][root] for root in one.roots]
@@ -168,18 +205,40 @@ class Nesting:
         writer.element("activity", identifier, attributes(values))
         writer.relation("wasInformedBy", identifier, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         writer.relation("wasAssociatedWith", identifier, agent)
-        if shared:
-            writer.prefixes[one.prefix] = one.namespace
-        for original, version in shared.items():
-            stub = one.identifier(original)
-            label = string(foreign.text(elements["entity"][original].get("prov:label")) or original)
-            writer.element("entity", stub, f'"prov:label":{label},"prov:type":"{Type.FILE}"')
-            if original in one.generated:
-                writer.relation("wasGeneratedBy", stub, identifier)
-                writer.relation("wasDerivedFrom", version, stub)
-            else:
-                writer.relation("used", identifier, stub)
-                writer.relation("wasDerivedFrom", stub, version)
+        return Summary(writer, identifier, one.prefix, one.namespace)
+
+
+class Summary:
+    """The activity that stands for a child, and its files, as far as they tie it to others.
+
+    prefix, namespace: of the files.
+    """
+
+    def __init__(self, writer: ProvJsonWriter, activity: str, prefix: str, namespace: str) -> None:
+        self._writer = writer
+        self._activity = activity
+        self._prefix = prefix
+        self._namespace = namespace
+        self._written: set[str] = set()
+
+    def file(self, stub: str, label: str, made: bool) -> None:
+        """Write what stands for a file that the child used or made, once."""
+        if stub in self._written:
+            return
+        self._written.add(stub)
+        self._writer.prefixes[self._prefix] = self._namespace
+        about = f'"prov:label":{string(label)},"prov:type":"{Type.FILE}"'
+        self._writer.element("entity", stub, about)
+        if made:
+            self._writer.relation("wasGeneratedBy", stub, self._activity)
+        else:
+            self._writer.relation("used", self._activity, stub)
+
+
+def _is_checked(child: ChildAttached) -> bool:
+    """Whether the document kept the rules, as they are now, when it was collected: it is the
+    same by its checksum."""
+    return child.checked == rules.VERSION and child.document.sha256 is not None
 
 
 def _refusal(
@@ -189,8 +248,6 @@ def _refusal(
 
     It is looked at in the smallest run that it can stand in.
     """
-    from yprov4wms.prov.rules import check
-
     writer = ProvJsonWriter({RUN: run_namespace("check")})
     plan, run = f"{RUN}:plan", f"{RUN}:workflow_run"
     label = '"prov:label":"",'
@@ -217,5 +274,5 @@ def _refusal(
     flat.write_to(writer)
     spool = io.BytesIO()
     writer.write_to(spool)
-    problems = check(spool.getvalue())
+    problems = rules.check(spool.getvalue())
     return f"{problems[0].where}: {problems[0].message}" if problems else None

@@ -12,7 +12,10 @@ from yprov4wms.prov._rules import scan
 from yprov4wms.prov._rules.scan import load
 from yprov4wms.prov._rules.scope import Scope
 
-__all__ = ["RULES", "Problem", "check", "load"]
+__all__ = ["RULES", "VERSION", "Problem", "check", "kept", "load"]
+
+#: Of the rules: one more whenever a document that kept them may break one by now.
+VERSION = 1
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):
@@ -48,6 +51,11 @@ def check(content: bytes) -> list[Problem]:
     except scan.MalformedError as error:
         return [Problem("not-json", error.where, str(error))]
     return problems
+
+
+def kept(content: bytes) -> int | None:
+    """The version of the rules if a document keeps them all, for an event to tell; else None."""
+    return None if check(content) else VERSION
 
 
 #: Each rule in a sentence, with where it comes from: the project's design (section 5),

@@ -19,6 +19,8 @@ PREFIXES = {
     "yprov4wms": "urn:yprov4wms:terms#",
 }
 
+PREFIX_OF = {uri: prefix for prefix, uri in PREFIXES.items()}
+
 #: The prefix of a workflow run's own namespace, and of an ML run's in its own document.
 RUN = "run"
 ML = "ml"
@@ -65,6 +67,7 @@ class Type(StrEnum):
     FILE = "yprov4wms:File"
     SOFTWARE = "yprov4wms:Software"
     ENVIRONMENT = "yprov4wms:Environment"
+    SOURCE_CODE = "yprov4wms:SourceCode"
     ML_RUN = "yprov4wms:MLRun"
     ML_CONTEXT = "yprov4wms:MLContext"
     HYPERPARAMETER = "provml:HyperParameter"

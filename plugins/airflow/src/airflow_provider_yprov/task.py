@@ -183,7 +183,8 @@ class TaskProcess:
         recorder.emit(event)
         # From an object store they are collected when the document is built.
         if children and not recorder.folder.remote:
-            recorder.collect_children(self.task, self.attempt)
+            # What takes seconds is for the process that builds the document.
+            recorder.collect_children(self.task, self.attempt, elsewhere=False)
 
     # -- runs that other recorders leave where the operator works -----------------------------
 

@@ -174,10 +174,10 @@ def test_a_reader_that_fails_costs_one_run_and_a_word(
     write(tmp_path, name="good", run=1)
     read = readers.read
 
-    def fails(path: str, directory: str | None = None) -> list[readers.ChildRun]:
+    def fails(path: str, *more: str | None) -> list[readers.ChildRun]:
         if path.endswith("exp_0"):
             raise KeyError("a defect")
-        return read(path, directory)
+        return read(path, *more)
 
     monkeypatch.setattr(readers, "read", fails)
     lost: list[str] = []

@@ -1,0 +1,160 @@
+"""Where a run's copies and products lie, and how models get there.
+
+That is the run's folder in its store; or the folder that the script asks for, in which each
+run has one of its own, named as yProv4ML names it: ``<experiment>_<number>``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yprov4wms import journal
+from yprov4wms.ml._ranks import once
+
+if TYPE_CHECKING:
+    from yprov4wms.ml.recorder import Wanted
+    from yprov4wms.store import RunFolder
+
+
+class Artifacts:
+    """folder: of the run. rank: of this process, or None."""
+
+    def __init__(self, folder: RunFolder, wanted: Wanted, rank: int | None) -> None:
+        self._folder = folder
+        self._wanted = wanted
+        self._rank = rank or 0
+        self._products: str | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def products(self) -> str:
+        """Folder (or URL) of what is made for the user at the end; made when it is asked for.
+
+        Raises OSError.
+        """
+        if self._products is None:
+            self._products = self._folder.location or "."
+            if self._wanted.products is not None:
+                self._products = self._numbered(Path(os.path.abspath(self._wanted.products)))  # noqa: PTH100
+        return self._products
+
+    def _numbered(self, base: Path) -> str:
+        name = re.sub(r"[/\0]", "_", self._wanted.experiment)
+
+        def make() -> str:
+            base.mkdir(parents=True, exist_ok=True)
+            number = self._wanted.number
+            if number is not None:
+                place = base / f"{name}_{number}"
+                place.mkdir(exist_ok=True)
+                return str(place)
+            taken = re.compile(re.escape(name) + r"_(\d+)")
+            found = [taken.fullmatch(entry.name) for entry in base.iterdir()]
+            number = max((int(match[1]) for match in found if match), default=-1) + 1
+            while True:
+                try:
+                    (base / f"{name}_{number}").mkdir()
+                except FileExistsError:
+                    number += 1
+                    continue
+                return str(base / f"{name}_{number}")
+
+        if self._folder.remote or not self._folder.location:
+            return make()
+        # All ranks have one.
+        return once(Path(self._folder.location, "products"), make)
+
+    @property
+    def folder(self) -> str:
+        """Local folder, or URL, of copies and models; with a run of several ranks, of this one."""
+        return f"{self.products}/artifacts_GR{self._rank}"
+
+    def copy(self, path: str | os.PathLike[str], subfolder: str | None = None) -> str:
+        """Copy a file or directory; returns where it is. A second one of a name has a number.
+
+        Raises OSError.
+        """
+        source = Path(os.path.abspath(path))  # noqa: PTH100
+        base = f"{self.folder}/{_inside(subfolder)}" if subfolder else self.folder
+        if "://" in base:
+            fs, target = journal.filesystem(base), f"{base}/{source.name}"
+            journal.make_folder(fs, target)
+            fs.put(str(source), target, recursive=source.is_dir())
+            return target
+        target = f"{base}/{source.name}"
+        if os.path.realpath(target) == os.path.realpath(source):
+            return target
+        os.makedirs(base, exist_ok=True)  # noqa: PTH103
+        if source.is_dir():
+            target = _free(target)
+            shutil.copytree(source, target)
+        else:
+            target = _free(target, source)
+            shutil.copyfile(source, target)
+        return target
+
+    def save_model(self, name: str, model: Any, *, version: bool) -> str | None:
+        """Write a model's weights by its framework; returns where they are.
+
+        PyTorch: its ``state_dict()``, ``.pt``. Keras: ``.keras``. Others are not written:
+        None. version: with a number that none before it has. Raises what the framework raises.
+        """
+        safe = re.sub(r"[/\0]", "_", name)
+        torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
+        if torch is not None and callable(getattr(model, "state_dict", None)):
+            suffix = ".pt"
+        elif keras is not None and isinstance(model, keras.Model):
+            suffix = ".keras"
+        else:
+            return None
+        base = f"{self.folder}/{safe}"
+        remote = "://" in base
+        if remote and self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="yprov-")
+        local = f"{self._temporary.name}/{safe}" if remote and self._temporary else base
+        os.makedirs(local, exist_ok=True)  # noqa: PTH103
+        if version:
+            number = 0
+            while os.path.exists(f"{local}/{safe}_{number}{suffix}"):  # noqa: PTH110
+                number += 1
+            safe = f"{safe}_{number}"
+        target = f"{local}/{safe}{suffix}"
+        if suffix == ".pt" and torch is not None:
+            torch.save(model.state_dict(), target)
+        else:
+            model.save(target)
+        if remote:
+            url = f"{base}/{safe}{suffix}"
+            journal.put(journal.filesystem(url), url, Path(target).read_bytes())
+            return url
+        return target
+
+
+def _inside(subfolder: str) -> str:
+    """As a relative path that does not lead out."""
+    parts = [part for part in subfolder.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts) or "."
+
+
+def _free(target: str, source: Path | None = None) -> str:
+    """The path, or where something else is there one like it."""
+    stem, suffix = os.path.splitext(target)  # noqa: PTH122
+    number, found = 1, target
+    while os.path.lexists(found):
+        if source is not None and os.path.isfile(found) and _same(found, source):  # noqa: PTH113
+            return found
+        found = f"{stem}-{number}{suffix}"
+        number += 1
+    return found
+
+
+def _same(one: str, other: Path) -> bool:
+    import filecmp
+
+    return filecmp.cmp(one, other, shallow=False)
