@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -15,10 +16,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from yprov4wms.cli import options, style
-from yprov4wms.export import document
+from yprov4wms.export import document, rdf
 from yprov4wms.export.graph import FORMATS, write_graph
 from yprov4wms.graph import StepGraph
-from yprov4wms.replay import replay, replay_workflow
+from yprov4wms.prov.library import LibraryError
+from yprov4wms.replay import replay_workflow
 from yprov4wms.run import Run
 from yprov4wms.settings import load
 from yprov4wms.store import RunFolder, Store, write_atomically
@@ -34,6 +36,7 @@ Examples:
   yprov4wms export 0192f --output run.json.zst      compressed
   yprov4wms export latest --nest bundle -o -        to standard output
   yprov4wms export latest --format mermaid -o graph.mmd
+  yprov4wms export latest --format turtle -o run.ttl
 """,
     help=f"""Write the provenance document of a run.
 
@@ -48,8 +51,8 @@ known. The same record always gives the same bytes.""",
     "form",
     default=PROV_JSON,
     show_default=True,
-    type=click.Choice([PROV_JSON, *FORMATS]),
-    help="The document, or the step graph in one of these.",
+    type=click.Choice([PROV_JSON, *rdf.FORMATS, *FORMATS]),
+    help="The document, also in RDF (by prov and rdflib), or the step graph.",
 )
 @click.option(
     "--nest",
@@ -61,12 +64,15 @@ def command(run: str, store: str, output: str | None, form: str, nest: str | Non
         raise click.UsageError("--output is empty: name a file, or - for standard output")
     folder = Store(store).find(run)
     mode = load({"nest": nest}).nest
+    if form in rdf.FORMATS:
+        _rdf(folder, form, output, mode)
+        return
     if form != PROV_JSON:
         _graph(folder, form, output)
         return
     if output == "-":
         with tempfile.TemporaryFile() as spool:
-            found = replay(folder)
+            found = document.read(folder)
             document.write_document(document.build(found, folder, mode), spool, "")
             spool.seek(0)
             shutil.copyfileobj(spool, sys.stdout.buffer)
@@ -92,9 +98,21 @@ def _graph(folder: RunFolder, form: str, output: str | None) -> None:
     run: Run = replay_workflow(folder)
     graph = StepGraph.of(run)
 
-    def write(file: BinaryIO) -> None:
-        write_graph(graph, form, file)
+    _put(output, lambda file: write_graph(graph, form, file))
 
+
+def _rdf(folder: RunFolder, form: str, output: str | None, mode: str) -> None:
+    spool = io.BytesIO()
+    document.write_document(document.build(document.read(folder), folder, mode), spool, "")
+    try:
+        text = rdf.convert(spool.getvalue(), form)
+    except (LibraryError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    _put(output, lambda file: file.write(text))
+
+
+def _put(output: str | None, write: Callable[[BinaryIO], object]) -> None:
+    """To a file, compressed as its name says, or to standard output."""
     if output is None or output == "-":
         write(sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -18,7 +18,7 @@ import msgspec
 GROUP = "yprov4wms.readers"
 
 #: The first that takes a path reads it.
-BUILT_IN = ("own", "yprov4ml", "mlflow", "generic")
+BUILT_IN = ("own", "yprov4ml", "crate", "mlflow", "generic")
 
 
 class ReadError(ValueError):
