@@ -144,7 +144,9 @@ class _Place:
     def products(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """Name of each, and what makes it."""
         wish = self._wish
-        if wish.document:
+        if wish.document and not self.elsewhere:
+            yield f"{self._stem}.json", lambda: document.write(self._folder)
+        elif wish.document:
             yield self._text(f"{self._stem}.json", self._document)
         for form, compress, separator in wish.metrics:
             yield self._metrics(form, compress, separator)

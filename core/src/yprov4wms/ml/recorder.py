@@ -459,7 +459,7 @@ class ActiveRun:
         wants_document = self._settings.export != "never"
         wishes = any(products.values()) or self.wanted.metrics_format is not None
         if self.recording and (wants_document or wishes):
-            with self._log.guarded("making what stands at the end"):
+            with self._log.guarded("building the document, and what goes with it"):
                 from yprov4wms.ml import products as made
 
                 made.make(self, wants_document, **products)
