@@ -6,6 +6,8 @@ run has one of its own, named as yProv4ML names it: ``<experiment>_<number>``.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -16,11 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yprov4wms import journal
+from yprov4wms.ml import _turns
 from yprov4wms.ml._ranks import once
+from yprov4wms.store import write_atomically
 
 if TYPE_CHECKING:
     from yprov4wms.ml.recorder import Wanted
     from yprov4wms.store import RunFolder
+
+#: In such a folder: of which run it is, and where that lies.
+MARK = ".yprov4wms-run"
 
 
 class Artifacts:
@@ -29,52 +36,57 @@ class Artifacts:
     def __init__(self, folder: RunFolder, wanted: Wanted, rank: int | None) -> None:
         self._folder = folder
         self._wanted = wanted
-        self._rank = rank or 0
+        self._rank = rank
         self._products: str | None = None
+        self._base = None if wanted.products is None else os.fspath(wanted.products)
+        if self._base is not None and "://" not in self._base:
+            with contextlib.suppress(OSError):  # the working directory may change
+                self._base = os.path.abspath(self._base)  # noqa: PTH100
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def products(self) -> str:
         """Folder (or URL) of what is made for the user at the end; made when it is asked for.
 
-        Raises OSError.
+        Raises OSError, or any error of the store's backend.
         """
         if self._products is None:
             self._products = self._folder.location or "."
-            if self._wanted.products is not None:
-                self._products = self._numbered(Path(os.path.abspath(self._wanted.products)))  # noqa: PTH100
+            if self._base is not None:
+                self._products = self._numbered(self._base)
         return self._products
 
-    def _numbered(self, base: Path) -> str:
+    def _numbered(self, base: str) -> str:
+        """All ranks have one."""
+        place = self._folder.location
+        if not place or self._rank is None:
+            return self._new(base)
+        with _turns.held(self._folder):
+            if not self._folder.remote:
+                return once(Path(place, _turns.FOLDER, "folder"), lambda: self._new(base))
+            with contextlib.suppress(OSError):
+                return self._folder.read(f"{_turns.FOLDER}/folder").decode()
+            found = self._new(base)
+            path = f"{place}/{_turns.FOLDER}/folder"
+            journal.put(journal.filesystem(path), path, found.encode())
+            return found
+
+    def _new(self, base: str) -> str:
         name = re.sub(r"[/\0]", "_", self._wanted.experiment)
-
-        def make() -> str:
-            base.mkdir(parents=True, exist_ok=True)
-            number = self._wanted.number
-            if number is not None:
-                place = base / f"{name}_{number}"
-                place.mkdir(exist_ok=True)
-                return str(place)
-            taken = re.compile(re.escape(name) + r"_(\d+)")
-            found = [taken.fullmatch(entry.name) for entry in base.iterdir()]
-            number = max((int(match[1]) for match in found if match), default=-1) + 1
-            while True:
-                try:
-                    (base / f"{name}_{number}").mkdir()
-                except FileExistsError:
-                    number += 1
-                    continue
-                return str(base / f"{name}_{number}")
-
-        if self._folder.remote or not self._folder.location:
-            return make()
-        # All ranks have one.
-        return once(Path(self._folder.location, "products"), make)
+        number = self._wanted.number
+        if "://" in base:
+            found = _new_at_url(base.rstrip("/"), name, number)
+        else:
+            found = _new_folder(Path(base), name, number)
+        told = json.dumps({"run": self._folder.run_id, "folder": self._folder.location})
+        if self._folder.location:
+            write_atomically(f"{found}/{MARK}", lambda file: file.write(told.encode()))
+        return found
 
     @property
     def folder(self) -> str:
         """Local folder, or URL, of copies and models; with a run of several ranks, of this one."""
-        return f"{self.products}/artifacts_GR{self._rank}"
+        return f"{self.products}/artifacts_GR{self._rank or 0}"
 
     def copy(self, path: str | os.PathLike[str], subfolder: str | None = None) -> str:
         """Copy a file or directory; returns where it is. A second one of a name has a number.
@@ -144,6 +156,37 @@ def _is_state(model: Any, tensor: type) -> bool:
     if not isinstance(model, Mapping) or not model:
         return False
     return all(isinstance(value, tensor) for value in model.values())
+
+
+def _new_folder(base: Path, name: str, number: int | None) -> str:
+    base.mkdir(parents=True, exist_ok=True)
+    if number is not None:
+        (base / f"{name}_{number}").mkdir(exist_ok=True)
+        return str(base / f"{name}_{number}")
+    number = _next(name, os.listdir(base))  # noqa: PTH208
+    while True:
+        try:
+            (base / f"{name}_{number}").mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        return str(base / f"{name}_{number}")
+
+
+def _new_at_url(base: str, name: str, number: int | None) -> str:
+    if number is None:
+        try:
+            found = journal.filesystem(base).ls(base, detail=False)
+        except FileNotFoundError:
+            found = []
+        number = _next(name, [entry.rstrip("/").rsplit("/", 1)[-1] for entry in found])
+    return f"{base}/{name}_{number}"
+
+
+def _next(name: str, there: list[str]) -> int:
+    taken = re.compile(re.escape(name) + r"_(\d+)")
+    found = [taken.fullmatch(entry) for entry in there]
+    return max((int(match[1]) for match in found if match), default=-1) + 1
 
 
 def _inside(subfolder: str) -> str:

@@ -151,6 +151,11 @@ class ActiveRun:
         return f"<ML run {self._title} ({self.id})>"
 
     @property
+    def writer(self) -> str:
+        """The name of its journal; empty where it has none."""
+        return self._log.writer
+
+    @property
     def active(self) -> bool:
         """True in the process that started it, until its end."""
         return self._closed is None or self._closed == "quiet"
@@ -452,8 +457,9 @@ class ActiveRun:
             if self._watch is not None:
                 self._watch.remove()
         wants_document = self._settings.export != "never"
-        if self.recording and (wants_document or any(products.values())):
-            with self._log.guarded("building the document"):
+        wishes = any(products.values()) or self.wanted.metrics_format is not None
+        if self.recording and (wants_document or wishes):
+            with self._log.guarded("building the document, and what goes with it"):
                 from yprov4wms.ml import products as made
 
                 made.make(self, wants_document, **products)

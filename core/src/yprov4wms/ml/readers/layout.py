@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from yprov4wms.ml.readers.peek import is_own_folder
+
 _DOCUMENT = re.compile(r"prov(?:graph)?_(?P<name>.+?)_GR(?P<rank>\d+)(?:_(?P<run>\d+))?\.json")
 _PART = re.compile(r"(?:metrics|artifacts)_GR(?P<rank>\d+)")
 #: Up to 1.0 the metrics of all ranks lie in one folder.
@@ -72,7 +74,7 @@ def is_run_folder(path: Path) -> bool:
 def run_folders(path: Path) -> list[Path]:
     """Folders of runs right under a folder."""
     found = [Path(entry.path) for entry in _entries(path) if _FOLDER.fullmatch(entry.name)]
-    return sorted(folder for folder in found if is_run_folder(folder))
+    return sorted(f for f in found if is_run_folder(f) and not is_own_folder(f))
 
 
 def siblings(folder: Path) -> list[Path]:
@@ -85,7 +87,7 @@ def siblings(folder: Path) -> list[Path]:
         other = _FOLDER.fullmatch(entry.name)
         if other is not None and other["name"] == match["name"] and entry.name != folder.name:
             found.append(Path(entry.path))
-    return sorted(found)
+    return sorted(folder for folder in found if not is_own_folder(folder))
 
 
 def ranks(folder: Path) -> Iterator[list[Rank]]:
