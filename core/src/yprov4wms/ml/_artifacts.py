@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,8 @@ from yprov4wms import journal
 from yprov4wms.ml._ranks import once
 
 if TYPE_CHECKING:
+    import tempfile
+
     from yprov4wms.ml.recorder import Wanted
     from yprov4wms.store import RunFolder
 
@@ -81,6 +81,8 @@ class Artifacts:
 
         Raises OSError.
         """
+        import shutil
+
         source = Path(os.path.abspath(path))  # noqa: PTH100
         base = f"{self.folder}/{_inside(subfolder)}" if subfolder else self.folder
         if "://" in base:
@@ -120,6 +122,8 @@ class Artifacts:
         base = f"{self.folder}/{safe}"
         remote = "://" in base
         if remote and self._temporary is None:
+            import tempfile
+
             self._temporary = tempfile.TemporaryDirectory(prefix="yprov-")
         local = f"{self._temporary.name}/{safe}" if remote and self._temporary else base
         os.makedirs(local, exist_ok=True)  # noqa: PTH103
