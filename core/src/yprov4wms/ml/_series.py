@@ -37,7 +37,7 @@ NO_STEP = -(1 << 63)
 ALIKE, PLAIN, ZLIB = 0, 1, 2
 
 #: A plane of less is not worth a compressor's header.
-_SMALL = 64
+_SMALL = 16
 _PROBE = 1024
 
 
