@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import socket
 import threading
@@ -244,6 +243,8 @@ def make_folder(fs: Any, path: str) -> None:
 
 def spool_folder(events: str) -> Path:
     """Where this host keeps what is not yet in the store ``events`` (a URL)."""
+    import hashlib
+
     name = hashlib.sha256(events.encode()).hexdigest()[:24]
     return Path(_cache_folder(), "yprov4wms", "spool", name)
 

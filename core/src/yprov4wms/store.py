@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import io
 import os
 import time
@@ -243,6 +242,8 @@ class RunFolder:
 
     def keep(self, content: bytes, suffix: str = "") -> str:
         """Store ``content`` under its checksum in ``children/``; returns its sha256."""
+        import hashlib
+
         digest = hashlib.sha256(content).hexdigest()
         relative = f"children/{digest}{suffix}"
         if self.remote:

@@ -10,9 +10,7 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,8 @@ from yprov4wms.ml._ranks import once
 from yprov4wms.store import write_atomically
 
 if TYPE_CHECKING:
+    import tempfile
+
     from yprov4wms.ml.recorder import Wanted
     from yprov4wms.store import RunFolder
 
@@ -93,6 +93,8 @@ class Artifacts:
 
         Raises OSError.
         """
+        import shutil
+
         source = Path(os.path.abspath(path))  # noqa: PTH100
         base = f"{self.folder}/{_inside(subfolder)}" if subfolder else self.folder
         if "://" in base:
@@ -132,6 +134,8 @@ class Artifacts:
         base = f"{self.folder}/{safe}"
         remote = "://" in base
         if remote and self._temporary is None:
+            import tempfile
+
             self._temporary = tempfile.TemporaryDirectory(prefix="yprov-")
         local = f"{self._temporary.name}/{safe}" if remote and self._temporary else base
         os.makedirs(local, exist_ok=True)  # noqa: PTH103

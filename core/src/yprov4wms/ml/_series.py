@@ -40,7 +40,7 @@ MOST = 1 << 24
 ALIKE, PLAIN, ZLIB = 0, 1, 2
 
 #: A plane of less is not worth a compressor's header.
-_SMALL = 64
+_SMALL = 16
 _PROBE = 1024
 
 
