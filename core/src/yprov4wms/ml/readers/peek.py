@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -42,8 +43,9 @@ def own_document(folder: Path) -> Path | None:
     except (NotADirectoryError, FileNotFoundError):
         return None
     for name in names:
-        if _DOCUMENT.fullmatch(name) and is_own_document(folder / name):
-            return folder / name
+        with contextlib.suppress(OSError):  # a link to nowhere, say
+            if _DOCUMENT.fullmatch(name) and is_own_document(folder / name):
+                return folder / name
     return None
 
 
