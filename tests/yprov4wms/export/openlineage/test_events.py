@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import uuid
 from pathlib import Path
 from typing import Any
@@ -345,6 +346,7 @@ def test_code_parameters_and_nominal_time_are_told_where_they_are_known() -> Non
         ("/srv/git/flow.git", "file:///srv/git/flow.git"),
         ("../flow", None),
         ("https://host.org/with space", None),
+        ("host.org:lab/fl<ow", None),
     ],
 )
 def test_a_repository_is_named_without_user_and_password(remote: str, url: str | None) -> None:
@@ -410,6 +412,44 @@ def test_what_has_no_time_is_left_out_and_counted() -> None:
     assert lineage.untimed == 4  # the run's start, a's start, both of b's
     assert len(list(lineage)) == 1
     assert lineage.untimed == 4
+
+
+def test_what_the_engine_knows_beside_is_in_the_facets() -> None:
+    conda = e.Software(name="env.yaml", kind="conda", sha256="0" * 64)
+    found = events_of(
+        e.TaskPlanned(task="a", step="s", attributes={"pool": "p"}),
+        e.TaskStarted(task="a", attempt=1, software=[conda], attributes={"jobid": 3}),
+        e.TaskEnded(
+            task="a", attempt=1, status=Status.COMPLETED, results={"n": 1}, attributes={"x": None}
+        ),
+        e.RunEnded(status=Status.COMPLETED, results={"all": [1]}),
+        person=e.Person(login="ada"),
+    )
+    facet = only(of_task(found, "a", "COMPLETE"))["run"]["facets"]["yprov4wms_attempt"]
+    assert facet["software"] == [{"name": "env.yaml", "kind": "conda", "sha256": "0" * 64}]
+    assert facet["engine"] == {"pool": "p", "jobid": 3, "x": None}
+    assert facet["results"] == {"n": 1}
+    run = found[-1]["run"]["facets"]["yprov4wms_run"]
+    assert run["person"] == {"login": "ada"}
+    assert run["results"] == {"all": [1]}
+
+
+def test_ten_thousand_tasks_take_memory_for_their_times_alone() -> None:
+    told: list[e.Event] = [started()]
+    for number in range(10_000):
+        task = f"t{number}"
+        told.append(e.TaskPlanned(task=task, step="s", depends_on=[f"t{number - 1}"]))
+        told += ran(task, outputs=[File(f"{number}", size=1)])
+    run = folded(told)
+    del told
+    tracemalloc.start()
+    try:
+        lines = sum(1 for _ in Lineage(run))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert lines == 20_001
+    assert peak < 20e6
 
 
 def test_a_nested_run_has_the_attempt_around_it_as_parent(tmp_path: Path) -> None:

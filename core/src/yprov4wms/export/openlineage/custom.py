@@ -10,7 +10,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from yprov4wms.events import Figure, File, Status, TaskEnded, TaskStarted
+from msgspec import structs
+
+from yprov4wms.events import Figure, File, Person, Software, Status, TaskEnded, TaskStarted
 from yprov4wms.export.openlineage.facets import PRODUCER, Facets
 from yprov4wms.metering.energy import carbon
 from yprov4wms.metering.names import CARBON, ENERGY, GPU_ENERGY
@@ -89,6 +91,10 @@ def workflow(run: Run, parent_run_id: str | None) -> Facets:
             "host": start.host,
             "mainFile": _script(start.main_file),
             "git": code or None,
+            "person": _plain(start.person) if start.person is not None else None,
+            "software": _software(start.software),
+            "results": (run.end.results if run.end else None) or None,
+            "engine": start.attributes or None,
             "parent": parent,
             "recorderFailures": len(run.failures) or None,
             "unreadableEvents": len(run.problems) or None,
@@ -107,6 +113,9 @@ def attempt(
     """One attempt of a task. status: None where it is not known."""
     host = (end.host if end else None) or (start.host if start else None)
     processes = end.processes if end else None
+    engine: dict[str, Any] = {}
+    for told in (task, start, end):
+        engine |= (told.attributes if told is not None else None) or {}
     return facet(
         ATTEMPT,
         {
@@ -123,8 +132,20 @@ def attempt(
             "pid": processes[0].pid if processes else None,
             "exitCode": end.exit_code if end else None,
             "signal": end.signal if end else None,
+            "software": _software(start.software) if start else None,
+            "results": (end.results if end else None) or None,
+            "engine": engine or None,
         },
     )
+
+
+def _software(found: list[Software] | None) -> list[dict[str, Any]] | None:
+    return [_plain(one) for one in found] if found else None
+
+
+def _plain(found: Software | Person) -> dict[str, Any]:
+    """What is known of it, by the names that it has in the journal."""
+    return _known(structs.asdict(found))
 
 
 def _script(file: File | None) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ CORE = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/"
 _ENGINES = {
     "snakemake": "PYTHON",
     "cwltool": "PYTHON",
-    "toil-cwl-runner": "PYTHON",
+    "toil": "PYTHON",
     "airflow": "PYTHON",
 }
 _CODE = {
@@ -37,6 +37,9 @@ _CODE = {
 #: What engines call the times for which a run was meant, the first one known counts.
 _NOMINAL_START = ("data_interval_start", "logical_date")
 _NOMINAL_END = ("data_interval_end",)
+#: What a URI cannot hold as it is (RFC 3986).
+_NO_URI = re.compile(r"[^!-~]|[<>\"{}|\\^`]")
+#: Git's short form of an SSH URL.
 _SCP = re.compile(r"([^/:\s]+@)?([^/:\s@]{2,}):(?!//)(\S+)")
 
 
@@ -125,12 +128,14 @@ def source_code_location(git: Git | None) -> Facet | None:
 
 def _repository(remote: str) -> str | None:
     """A remote as a URL without user and password; None where it is something else."""
+    if _NO_URI.search(remote):
+        return None
     scp = _SCP.fullmatch(remote)
     if scp is not None and "://" not in remote:
         return f"ssh://{scp[1] or ''}{scp[2]}/{scp[3].lstrip('/')}"
     scheme, found, rest = remote.partition("://")
-    if not found or re.search(r"[^!-~]|[<>\"{}|\\^`]", remote):
-        return f"file://{remote}" if re.fullmatch(r"/[\w./~-]+", remote, re.ASCII) else None
+    if not found:
+        return f"file://{remote}" if remote.startswith("/") else None
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
     if at and scheme == "ssh" and ":" not in user:

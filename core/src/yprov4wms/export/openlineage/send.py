@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from yprov4wms.export.openlineage.events import Event
+from yprov4wms.masking import Masker
 
 #: Instead of a file's name: the configuration that the library finds by itself.
 ENVIRONMENT = "env"
@@ -60,7 +61,7 @@ def send(events: Iterable[Event], config: str = ENVIRONMENT) -> int:
 
 def _fail(sent: int, reason: str, sure: bool = True) -> NoReturn:
     done = f"{sent} were sent before" if sure else f"of {sent}, not all have arrived"
-    reason = " ".join(reason.split())
+    reason = Masker().text(" ".join(reason.split()))
     reason = reason if len(reason) <= 400 else f"{reason[:400]}..."
     raise SendError(
         f"cannot send OpenLineage events ({done}): {reason}; the record of the run is as it was: "
@@ -85,7 +86,8 @@ def _client(log: _Log) -> Any:
         )
     except Exception as error:
         raise SendError(
-            f"openlineage-python cannot be configured: {type(error).__name__}: {error}"
+            "openlineage-python cannot be configured: "
+            + Masker().text(f"{type(error).__name__}: {error}")
         ) from error
     kind = client.transport.kind
     if kind == "noop":
