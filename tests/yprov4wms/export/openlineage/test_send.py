@@ -263,6 +263,7 @@ class TestWithTheLibrary:
             ("transport: {type: http}", "url"),
             ("transport: {type: none.such}", "cannot be configured"),
             ("transport: {type: noop}", "disabled"),
+            ("transport: {type: console}", "leave --to out"),
             ("- a", "no transport"),
         ],
     )
@@ -291,6 +292,7 @@ class TestWithTheLibrary:
         assert done.returncode == 0, done.stderr.decode()
         assert "Snakefile" not in {x["job"]["name"] for x in sink.events}
         assert len(sink.events) == EVENTS - 2
+        assert done.stderr.decode() == f"yprov4wms: {EVENTS - 2} events were sent\n"
 
 
 def strip(event: Event) -> Event:

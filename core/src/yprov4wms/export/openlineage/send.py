@@ -40,7 +40,10 @@ def send(events: Iterable[Event], config: str = ENVIRONMENT) -> int:
         sent = 0
         try:
             for event in events:
-                client.emit(_typed(event))
+                typed = _typed(event)
+                if client.filter_event(typed) is None:
+                    continue
+                client.emit(typed)
                 if log.failure:
                     _fail(sent, log.failure)
                 sent += 1
@@ -92,7 +95,9 @@ def _client(log: _Log) -> Any:
     kind = client.transport.kind
     if kind == "noop":
         raise SendError("OpenLineage is disabled, by its configuration or OPENLINEAGE_DISABLED")
-    if kind == "console" and (client.config.transport or {}).get("type") != "console":
+    if kind == "console" and (client.config.transport or {}).get("type") == "console":
+        raise SendError("the console transport only logs: leave --to out to see the events")
+    if kind == "console":
         detail = f" ({log.first})" if log.first else ""
         raise SendError(
             "openlineage-python has no transport: give --to its configuration file, or set "
