@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 
 import pytest
 from tests.cwl.project import Project, task
-from tests.documents import value
+from tests.documents import Document, kill_group, value
+from tests.runs_by_yprov4ml import SCRIPT
+from tests.yprov4wms.ml.readers.runs import write
 
 TRAIN = """
 import sys
@@ -146,3 +150,124 @@ def test_a_run_by_yprov4ml_among_the_outputs_is_nested(project: Project) -> None
         "yprov4ml",
         "3.2.5+",
     )
+
+
+TOOL = """
+cwlVersion: v1.2
+class: CommandLineTool
+arguments: [$(inputs.python), $(inputs.script), prov, $(inputs.called), '0']
+inputs: {script: File, python: string, called: string}
+outputs: {model: {type: File, outputBinding: {glob: model.pt}}}
+"""
+
+SCATTER = """
+cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}}
+inputs: {names: 'string[]', script: File, python: string}
+steps:
+  train:
+    scatter: called
+    in: {called: names, script: script, python: python}
+    out: [model]
+    run: tool.cwl
+outputs: {models: {type: 'File[]', outputSource: train/model}}
+"""
+
+#: Works where an old run was put, which it does not touch.
+STAGED = """
+cwlVersion: v1.2
+class: CommandLineTool
+requirements:
+  InitialWorkDirRequirement: {listing: [{entry: $(inputs.old), entryname: prov, writable: true}]}
+arguments: [$(inputs.python), $(inputs.script), more, new, '0']
+inputs: {script: File, python: string, old: Directory}
+outputs: []
+"""
+
+
+def nested(document: Document, label: str) -> list[str]:
+    """ML runs that are nested in a task."""
+    links = document.links("wasInformedBy", informant=task(document, label))
+    return [r["prov:informed"] for r in links if r["yprov4wms:link"] == "nested"]
+
+
+def children(document: Document) -> list[dict[str, object]]:
+    """What is told of the documents of child runs."""
+    return [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
+
+
+@pytest.mark.parametrize("options", [(), ("--parallel",)])
+def test_a_run_where_a_job_worked_is_nested(project: Project, options: tuple[str, ...]) -> None:
+    project.write("tool.cwl", TOOL)
+    project.write("wf.cwl", SCATTER)
+    script = project.write("train.py", SCRIPT)
+    project.job(names=["a", "b"], script=script, python=sys.executable)
+    document = project.recorded(*options, "--outdir", "o", "wf.cwl", "job.json")
+    assert [child.get("yprov4wms:doubt") for child in children(document)] == [None, None]
+    for index, name in enumerate("ab"):
+        element = task(document, f"train[{index}]")
+        (run,) = nested(document, f"train[{index}]")
+        assert document.label(run) == name
+        (model,) = (
+            r["prov:entity"]
+            for r in document.links("wasGeneratedBy", activity=element)
+            if r.get("prov:role") == "model"
+        )
+        makers = {r["prov:activity"] for r in document.links("wasGeneratedBy", entity=model)}
+        assert makers == {element, run}
+
+
+def test_what_a_failed_job_left_is_nested(project: Project) -> None:
+    project.write("tool.cwl", TOOL)
+    script = project.write("train.py", SCRIPT)
+    project.job(called="crash", script=script, python=sys.executable)
+    document = project.recorded("tool.cwl", "job.json", status=1)
+    (child,) = children(document)
+    assert (child["yprov4wms:complete"], child.get("yprov4wms:doubt")) == (False, None)
+    assert len(nested(document, "tool.cwl")) == 1
+
+
+def test_an_old_run_that_was_put_where_a_job_works_is_not_the_jobs(project: Project) -> None:
+    write(project.folder)
+    for path in (project.folder / "prov").rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    project.write("tool.cwl", STAGED)
+    script = project.write("train.py", SCRIPT)
+    old = {"class": "Directory", "path": "prov"}
+    project.job(script=script, python=sys.executable, old=old)
+    document = project.recorded("tool.cwl", "job.json")
+    (run,) = nested(document, "tool.cwl")
+    assert document.label(run) == "new"
+
+
+def test_a_run_from_the_cache_is_in_doubt(project: Project) -> None:
+    """Of a job that did not run: it only gives back what an earlier one made."""
+    outputs = "{runs: {type: Directory, outputBinding: {glob: prov}}}"
+    project.write("tool.cwl", TOOL.replace(TOOL.splitlines()[-1], f"outputs: {outputs}"))
+    script = project.write("train.py", SCRIPT)
+    project.job(called="digits", script=script, python=sys.executable)
+    options = ("--cachedir", "cache", "--outdir", "o", "tool.cwl", "job.json")
+    (first,) = children(project.recorded(*options))
+    time.sleep(2.5)  # more than clocks may be apart
+    (second,) = children(project.recorded(*options))
+    assert "yprov4wms:doubt" not in first
+    assert second["yprov4wms:doubt"] == "by its times it ended before the task began"
+
+
+def test_what_a_job_left_that_was_killed_with_cwltool_is_the_jobs(project: Project) -> None:
+    """Where it worked nothing else did."""
+    mark = project.folder / "trained"
+    script = project.write("train.py", f"{SCRIPT}open({str(mark)!r}, 'w').close(); time.sleep(60)")
+    project.write("tool.cwl", TOOL)
+    project.job(called="digits", script=script, python=sys.executable)
+    process = project.start("--tmp-outdir-prefix", f"{project.folder}/tmp/", "tool.cwl", "job.json")
+    deadline = time.monotonic() + 60
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kill_group(process)
+    process.communicate()
+    document = project.exported()
+    assert len(nested(document, "tool.cwl")) == 1
+    (child,) = children(document)
+    assert "yprov4wms:doubt" not in child

@@ -51,6 +51,21 @@ fi
 cat "$2"
 """
 
+#: Leaves a run of another recorder where it works.
+TRAINS = f"""
+cwlVersion: v1.2
+class: CommandLineTool
+requirements: {{DockerRequirement: {{dockerPull: "{IMAGE}"}}}}
+baseCommand: [sh, -c]
+arguments: ['mkdir -p prov/digits_0 && cp "$0" prov/digits_0/prov_digits_GR0_0.json']
+inputs: {{document: {{type: File, inputBinding: {{position: 1}}}}}}
+outputs: []
+"""
+CHILD = """
+{"prefix": {"yprov": "https://github.com/HPCI-Lab/yProv4ML", "default": "digits_GR0_0"},
+ "activity": {"digits_GR0_0": {"yprov:experiment_name": "digits_GR0_0"}}}
+"""
+
 #: Prints where the run is.
 RECORD = """
 from yprov4wms import ml
@@ -94,6 +109,8 @@ FILES = {
     "lacks.cwl": SAY.replace(IMAGE, MISSING),
     "train.cwl": TRAIN,
     "train.sh": SCRIPT,
+    "trains.cwl": TRAINS,
+    "child.json": CHILD,
     "workflow.cwl": WORKFLOW,
     "failing.cwl": FAILING,
 }
@@ -111,6 +128,7 @@ SETTINGS = {
 RECORDED = {
     "lacking": (*PODMAN, "lacks.cwl"),
     "environment": (*PODMAN, "environment.cwl"),
+    "leaving": (*PODMAN, "trains.cwl"),
 }
 
 
@@ -162,7 +180,8 @@ def runs(engine: Podman, tmp_path_factory: pytest.TempPathFactory) -> Runs:
         project = ContainerProject(home / f"{name}-{runner}", engine)
         for file, content in FILES.items():
             project.write(file, content)
-        project.job(script=project.folder / "train.sh", **order)
+        files = {"script": project.folder / "train.sh", "document": project.folder / "child.json"}
+        project.job(**files, **order)
         return Ran(project, project.run("--quiet", *arguments, "job.json", runner=runner))
 
     wanted = {(name, runner): given for name, given in SETTINGS.items() for runner in (PLAIN, OURS)}
@@ -283,3 +302,11 @@ def test_an_ml_run_of_a_container_is_nested(runs: Runs, setting: str) -> None:
     assert "learning_rate" in document.used(child)
     (context,) = (i for i in document.section("activity") if document.label(i) == "training")
     assert document.informants(context, "part-of") == {child}
+
+
+def test_a_run_where_a_container_worked_is_nested(runs: Runs) -> None:
+    document = runs["leaving", OURS].document
+    (entity,) = [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
+    assert "yprov4wms:doubt" not in entity
+    (child,) = (i for i in document.section("activity") if document.label(i) == "digits")
+    assert document.informants(child, "nested") == {task(document, "trains.cwl")}

@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from tests.documents import Document
+from tests.documents import Document, kill_group
+from tests.runs_by_yprov4ml import SCRIPT
 from tests.snakemake.project import Project
-
-#: Writes a run as yProv4ML 3.2.8 leaves it, of now.
-SCRIPT = """
-    import json, os, sys, time, uuid
-    from datetime import datetime, timezone
-
-    where, name = sys.argv[1:3]
-    def now():
-        return datetime.now(timezone.utc).replace(tzinfo=None).isoformat()
-    folder = f"{where}/{name}_0"
-    os.makedirs(f"{folder}/metrics_GR0")
-    began = now()
-    time.sleep(1.2)
-    with open(f"{folder}/metrics_GR0/Loss_training_None_GR0.csv", "w") as file:
-        file.write(f"epoch,value,timestep\\n0,0.5,{time.time_ns() // 1000000}\\n")
-    if name == "crash":
-        sys.exit(3)
-    with open("model.pt", "w") as file:
-        file.write("weights")
-    root = f"{name}_GR0_0"
-    document = {
-        "prefix": {"yprov": "https://github.com/HPCI-Lab/yProv4ML", "default": root},
-        "activity": {root: {
-            "yprov:experiment_name": root, "yprov:experiment_dir": folder,
-            "yprov:PID": str(uuid.uuid4()), "yprov:time_zone": "UTC+0000",
-            "prov:startedAtTime": began, "prov:endedAtTime": now(),
-        }},
-        "entity": {"model.pt//training": {
-            "prov:label": "model.pt", "prov:type": "provml:Model", "dcterms:identifier": "model.pt",
-        }},
-        "wasGeneratedBy": {"_:id1": {"prov:entity": "model.pt//training", "prov:activity": root}},
-    }
-    with open(f"{folder}/prov_{name}_GR0_0.json", "w") as file:
-        json.dump(document, file)
-"""
 
 SNAKEFILE = """
 import sys
@@ -52,6 +19,10 @@ rule undeclared:
     output: "model.pt"
     params: python=sys.executable
     shell: "{params.python} train.py prov digits"
+rule killed:
+    output: "never.txt"
+    params: python=sys.executable
+    shell: "{params.python} train.py prov killed; touch trained; sleep 60"
 rule crashed:
     output: "never.txt"
     params: python=sys.executable
@@ -95,3 +66,19 @@ def test_what_a_crashed_training_left_is_nested(tmp_path: Path) -> None:
     assert len(nested) == 1
     (entity,) = [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
     assert (entity["yprov4wms:complete"], entity["yprov4wms:dialect"]) == (False, "yprov4ml")
+
+
+def test_what_a_job_left_that_was_killed_with_its_engine_is_found_in_doubt(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.snakefile(SNAKEFILE)
+    project.write("train.py", SCRIPT)
+    process = project.start("--", "killed")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "trained").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kill_group(process)
+    process.communicate()
+    document = project.exported()
+    (entity,) = [e for e in document.section("entity").values() if "yprov4wms:dialect" in e]
+    assert entity["yprov4wms:doubt"].startswith("its task was killed")
+    assert project.exported().content == document.content

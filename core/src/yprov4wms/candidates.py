@@ -10,18 +10,23 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from yprov4wms.events import File
 
 _DOCUMENT = re.compile(r"prov(?:graph)?_.+_GR\d+(?:_\d+)?\.json")
 _PART = re.compile(r"(?:metrics|artifacts)_GR\d+")
 _RUN = re.compile(r".+_\d+")
+_CRATE = re.compile(r".+_\d+\.zip")
 _OLD_METRIC = re.compile(r".+_GR\d+\.(?:csv|nc|zarr)")
 _PROV = re.compile(
     rb'^\s*(?:\xef\xbb\xbf)?\s*\{\s*"(?:prefix|entity|activity|agent|bundle)"\s*:\s*\{'
 )
 _HEAD = 4096
+#: MLflow's stores: a database, or a folder of experiments with runs inside.
+_SQLITE = re.compile(rb"SQLite format 3\0")
+_DATABASES = (".db", ".sqlite", ".sqlite3")
+_DATABASE, _STORE, _META = "mlflow.db", "mlruns", "meta.yaml"
 #: Folders that are looked into for runs.
 _MOST_FOLDERS = 200
 #: How much older than the task's start a folder may be, for file systems with coarse times.
@@ -41,19 +46,34 @@ def among(outputs: Iterable[File], directory: str) -> list[str]:
         if file.type == "directory":
             inside = _inside(file, path) if file.members is not None else _runs_in(path)
             found.update(dict.fromkeys(inside))
-        elif path.endswith((".json", ".provjson")) and (
-            _DOCUMENT.fullmatch(os.path.basename(path)) or _is_prov(path)  # noqa: PTH119
-        ):
+            found.update(dict.fromkeys(_stores_at(path)))
+        elif path.endswith(_DATABASES):
+            if _begins(path, _SQLITE):
+                found[path] = None
+        elif _is_document(path):
             found[path] = None
     return list(found)
 
 
-def under(directory: str, began_ns: int) -> list[str]:
-    """Folders of runs in a directory, or one below, that changed since a moment."""
-    found, looked = [], 0
-    for entry in _folders(directory):
-        if entry.name.startswith(".") or looked >= _MOST_FOLDERS:
+def _is_document(path: str) -> bool:
+    """Whether a file is a run's document or crate by its name, or begins as PROV-JSON does."""
+    name = os.path.basename(path)  # noqa: PTH119
+    if _DOCUMENT.fullmatch(name) or _CRATE.fullmatch(name):
+        return True
+    return name.endswith((".json", ".provjson")) and _begins(path, _PROV)
+
+
+def under(directory: str, began_ns: int, beside: Collection[str] = ()) -> list[str]:
+    """Folders of runs, crates of runs without one, and stores of them, in a directory or one
+    below, that changed since a moment; but for those that are known already, and what is in
+    them (``beside``)."""
+    found, looked = _crates(directory, began_ns) + _stores(directory, began_ns), 0
+    for number, entry in enumerate(_folders(directory)):
+        if entry.name.startswith(".") or looked >= _MOST_FOLDERS or entry.path in beside:
             continue
+        if number < _MOST_FOLDERS:
+            # What is written to a store that is there does not change the folder around it.
+            found += _stores(entry.path, began_ns)
         if not _is_fresh(entry, began_ns):
             continue
         looked += 1
@@ -65,12 +85,52 @@ def under(directory: str, began_ns: int) -> list[str]:
                 for inner in _folders(entry.path)
                 if _RUN.fullmatch(inner.name) and _is_fresh(inner, began_ns) and _is_run(inner.path)
             ]
-    return sorted(found)
+            found += _crates(entry.path, began_ns)
+    return sorted(path for path in found if path not in beside)
+
+
+def _crates(path: str, began_ns: int) -> list[str]:
+    """Crates in a directory whose runs' folders are not beside them."""
+    try:
+        with os.scandir(path) as entries:
+            found = [e for e in entries if _CRATE.fullmatch(e.name) and _is_plain(e)]
+    except OSError:
+        return []
+    return [
+        entry.path
+        for entry in found
+        if _is_fresh(entry, began_ns) and not _is_run(entry.path.removesuffix(".zip"))
+    ]
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False)
 
 
 def _is_fresh(entry: os.DirEntry[str], began_ns: int) -> bool:
     try:
         return entry.stat().st_mtime_ns >= began_ns - _SLACK_NS
+    except OSError:
+        return False
+
+
+def _stores(directory: str, began_ns: int) -> list[str]:
+    """Stores of MLflow's in a directory, by their usual names."""
+    found = []
+    database = f"{directory}/{_DATABASE}"
+    if any(_changed(f"{database}{suffix}", began_ns) for suffix in ("", "-wal")):
+        found.append(database)
+    store = f"{directory}/{_STORE}"
+    for entry in _folders(store):
+        if _is_fresh(entry, began_ns) and _is_there(f"{entry.path}/{_META}"):
+            found.append(store)
+            break
+    return found
+
+
+def _changed(path: str, began_ns: int) -> bool:
+    try:
+        return os.stat(path).st_mtime_ns >= began_ns - _SLACK_NS  # noqa: PTH116
     except OSError:
         return False
 
@@ -91,14 +151,26 @@ def _inside(file: File, path: str) -> Iterator[str]:
                     yield "/".join(names[:place])
         elif last.endswith(".jsonl") and folder.endswith("/events"):
             yield f"{path}/{folder.removesuffix('/events')}"
-        elif last.endswith(".provjson"):
+        elif last.endswith(".provjson") or _CRATE.fullmatch(last):
             yield f"{path}/{name}"
+
+
+def _stores_at(path: str) -> list[str]:
+    """Stores that a directory is, or has in it."""
+    if any(_is_there(f"{entry.path}/{_META}") for entry in _folders(path)[:_MOST_FOLDERS]):
+        return [path]
+    return _stores(path, 0)
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def _runs_in(path: str) -> list[str]:
     if _is_run(path):
         return [path]
-    return [e.path for e in _folders(path) if _RUN.fullmatch(e.name) and _is_run(e.path)]
+    found = [e.path for e in _folders(path) if _RUN.fullmatch(e.name) and _is_run(e.path)]
+    return found + _crates(path, 0)
 
 
 def _is_run(path: str) -> bool:
@@ -120,13 +192,13 @@ def _is_run(path: str) -> bool:
     return any(_OLD_METRIC.fullmatch(name) for name in old)
 
 
-def _is_prov(path: str) -> bool:
+def _begins(path: str, pattern: re.Pattern[bytes]) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        return _PROV.match(os.read(fd, _HEAD)) is not None
+        return pattern.match(os.read(fd, _HEAD)) is not None
     except OSError:
         return False
     finally:

@@ -320,6 +320,8 @@ class TaskStarted(Event, tag="task-started", kw_only=True):
     """One attempt of a task was handed to an executor; its inputs are in place.
 
     spool: a folder where a process that does not see the store leaves its part of it.
+    directory: where its process works, absolute or from the run's directory. alone: nothing
+        else ever works there.
     """
 
     task: str
@@ -335,6 +337,8 @@ class TaskStarted(Event, tag="task-started", kw_only=True):
     reason: str | None = None
     host: str | None = None
     spool: str | None = None
+    directory: str | None = None
+    alone: bool = False
     attributes: dict[str, Any] | None = None
 
 
@@ -354,6 +358,7 @@ class TaskExecuting(Event, tag="task-executing", kw_only=True):
     command and what follows: where they are others than `TaskStarted` says, or where nobody
         else tells of the start. Which versions its inputs are is decided by the times of all
         attempts, and not by the order of events.
+    directory: where the process works.
     """
 
     task: str
@@ -366,6 +371,7 @@ class TaskExecuting(Event, tag="task-executing", kw_only=True):
     parameters: dict[str, Any] | None = None
     threads: int | None = None
     resources: dict[str, Any] | None = None
+    directory: str | None = None
     attributes: dict[str, Any] | None = None
 
 

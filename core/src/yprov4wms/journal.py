@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import socket
 import threading
@@ -197,13 +196,18 @@ def is_dead(path: Path, spool: BinaryIO) -> bool:
     Only one of this host: over NFS another's lock may not show. A writer holds its lock
     before it writes, so that an empty file tells nothing.
     """
-    if not path.name.startswith(f"{_host()}-") or os.fstat(spool.fileno()).st_size == 0:
+    if not is_of_this_host(path) or os.fstat(spool.fileno()).st_size == 0:
         return False
     try:
         fcntl.flock(spool, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
+
+
+def is_of_this_host(path: Path) -> bool:
+    """Whether a process of this host writes the file."""
+    return path.name.startswith(f"{_host()}-")
 
 
 def filesystem(url: str) -> Any:
@@ -239,6 +243,8 @@ def make_folder(fs: Any, path: str) -> None:
 
 def spool_folder(events: str) -> Path:
     """Where this host keeps what is not yet in the store ``events`` (a URL)."""
+    import hashlib
+
     name = hashlib.sha256(events.encode()).hexdigest()[:24]
     return Path(_cache_folder(), "yprov4wms", "spool", name)
 

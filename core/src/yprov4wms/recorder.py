@@ -226,49 +226,71 @@ class Recorder:
         attempt: int,
         inner_retries: int = 0,
         outputs: Iterable[File] | None = None,
-        search: bool = False,
-        began: str | None = None,
-        shared: bool = False,
+        elsewhere: bool = True,
+        **where: Any,
     ) -> None:
         """Take in the child runs that this attempt left in the store, and elsewhere.
 
-        inner_retries: how many times a process of the engine's may have repeated it. outputs:
-        those of the attempt; among them are runs of other recorders. search: look for such
-        runs in the run's directory as well; they are taken where they fall in the time since
-        ``began``, and are in doubt where it is ``shared``: other tasks ran at the time.
+        inner_retries: how many times a process of the engine's may have repeated it.
+        elsewhere: also those that a store of MLflow's has; else they are left to the export.
+        where: as `find_children` has it.
         """
-        known: set[str] = set()
         for retry in range(inner_retries + 1):
-            self._collect(task, attempt + retry * events.INNER_RETRY, known)
+            self._collect(task, attempt + retry * events.INNER_RETRY, elsewhere)
+        self.find_children(task, attempt, outputs, **where)
+
+    def find_children(
+        self,
+        task: str,
+        attempt: int,
+        outputs: Iterable[File] | None = None,
+        search: bool = False,
+        began: str | None = None,
+        shared: bool = False,
+        directory: str | None = None,
+        alone: bool = False,
+    ) -> None:
+        """Take in the runs of other recorders that this attempt left.
+
+        outputs: those of the attempt, which are looked through. search: look in ``directory``
+        as well, where the attempt worked: the run's directory, unless given. What is there is
+        taken where it falls in the time since ``began``, and is in doubt where that is
+        ``shared``: other tasks ran there at the time. alone: nothing but the attempt ever
+        works there.
+        """
         if not outputs and not search:
             return
         with self.guard("looking for child runs", task, attempt):
             declared = candidates.among(outputs or (), self._directory)
             near: list[str] = []
+            where = directory or self._directory
             if search and began is not None:
                 moment = int(datetime.fromisoformat(began).timestamp() * 1e9)
-                near = candidates.under(self._directory, moment)
+                store = self.folder.location.rpartition("/")[0]
+                near = candidates.under(where, moment, beside=[*declared, store])
             if not self.recording or not (declared or near):
                 return
             from yprov4wms.ml import discover
 
+            others = discover.OTHERS if shared else None
+            window = discover.Window(where, began, alone, others)
             for child in discover.found(
-                *(self.folder, task, attempt, declared, near, self._directory),
-                *(began, shared, known | self._settled),
+                *(self.folder, task, attempt, declared, near),
+                *(window, self._directory, set(self._settled)),
             ):
                 self.emit(child)
                 if child.doubt is None:
                     self._settled.add(child.child)
 
-    def _collect(self, task: str, attempt: int, known: set[str]) -> None:
+    def _collect(self, task: str, attempt: int, elsewhere: bool) -> None:
         with self.guard("collecting child runs", task, attempt):
             if not self.folder.may_have_ml_runs(task, attempt):
                 return
             # What it imports is for tasks that have any.
             from yprov4wms.ml import collect
 
-            for child in collect.children(self.folder, task, attempt):
-                known.add(child.child)
+            for child in collect.children(self.folder, task, attempt, elsewhere):
+                self._settled.add(child.child)
                 self.emit(child)
 
     def flush(self) -> None:

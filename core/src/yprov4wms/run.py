@@ -41,6 +41,7 @@ def is_time(text: str) -> bool:
 
 _TOLD_BY_PROCESS = (
     *("host", "inputs", "command", "script", "parameters", "threads", "resources", "attributes"),
+    "directory",
 )
 _SEEN_BY_PROCESS = (
     *("began", "finished", "exit_code", "signal", "outputs", "results", "processes", "usage"),
@@ -74,6 +75,17 @@ def added(usages: list[dict[str, Figure] | None]) -> dict[str, Figure] | None:
             total.scope = f"{len(figures)} of {len(usages)} processes"
         found[name] = total
     return found or None
+
+
+class _Writer(msgspec.Struct):
+    writer: str = ""
+
+
+_written = msgspec.json.Decoder(_Writer)
+
+
+def _writer(line: bytes) -> str:
+    return _written.decode(line).writer
 
 
 def _typed(line: bytes | None, kind: type[_E]) -> _E | None:
@@ -188,6 +200,16 @@ class Attempt(msgspec.Struct, gc=False):
         # A group fails as a whole; what became of a member only its process knows.
         if end is None or (end.attributes or {}).get(WHOLE_GROUP):
             self.status = executed.status
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether the process that tells where it works has not told of its end, so far."""
+        told = self.executing_line or self.started_line
+        if told is None or b'"directory"' not in told:
+            return False
+        if self.executing_line is not None:
+            return self.executed_line is None
+        return self.ended_line is None or _writer(told) != _writer(self.ended_line)
 
     @property
     def child_runs(self) -> list[events.ChildAttached]:

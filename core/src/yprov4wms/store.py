@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import io
 import os
 import time
@@ -214,6 +213,25 @@ class RunFolder:
                     Path(target).parent.mkdir(parents=True, exist_ok=True)
                     Path(target).write_bytes(content)
 
+    def names(self, relative: str) -> list[str]:
+        """What lies in a folder of this run, sorted; nothing where there is no such folder."""
+        base = f"{self.location}/{relative}"
+        try:
+            if not self.remote:
+                return sorted(os.listdir(base))  # noqa: PTH208
+            entries = journal.filesystem(base).ls(base, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+
+    def put(self, relative: str, content: bytes) -> None:
+        """Store a file of this run, whole or not at all. Raises OSError."""
+        path = f"{self.location}/{relative}"
+        if self.remote:
+            journal.put(journal.filesystem(path), path, content)
+        else:
+            write_atomically(path, lambda file: file.write(content))
+
     def read(self, relative: str) -> bytes:
         """Content of one file; raises FileNotFoundError."""
         if not self.remote:
@@ -224,6 +242,8 @@ class RunFolder:
 
     def keep(self, content: bytes, suffix: str = "") -> str:
         """Store ``content`` under its checksum in ``children/``; returns its sha256."""
+        import hashlib
+
         digest = hashlib.sha256(content).hexdigest()
         relative = f"children/{digest}{suffix}"
         if self.remote:

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import threading
+import time
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -277,6 +278,15 @@ class Tensor:
         if len(self.values) != 1:
             raise RuntimeError(f"a Tensor with {len(self.values)} elements cannot be converted")
         return self.values[0]
+
+
+def test_times_ahead_of_the_clock_are_written_in_blocks_all_the_same(tmp_path):
+    ahead = (time.time() + 3600) * 1e3
+    with ml.start_run("x") as run:
+        for step in range(1000):
+            ml.log_metric("loss", 0.5, step=step, timestamp=ahead + step)
+    (file,) = Path(run.folder.location).glob("metrics/*")
+    assert file.stat().st_size < 20_000
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,15 @@ from yprov4wms.store import RunFolder, Store
 Examples:
   yprov4wms attach latest train prov/digits_0
   yprov4wms attach 0192f train --attempt 1 prov/digits_0/prov_digits_GR0_0.json
+  yprov4wms attach latest train mlflow.db
 """,
     help="""Attach a child run to a task of RUN.
 
 RUN is the id of a run, a part of it that no other has, its folder, or `latest`. TASK is the
 label or the id of a task, as `yprov4wms show` prints them. PATH is the folder or the document
-of a child run: of yProv4ML, of yprov4wms.ml, or any PROV-JSON document. What is attached
-already stays as it is.""",
+of a child run: of yProv4ML, of yprov4wms.ml, or any PROV-JSON document; or an MLflow store
+(`mlruns`, a database) with all its runs, or the folder of one of them. Runs that say that they
+are another task's are left out. What is attached already stays as it is.""",
 )
 @click.argument("run")
 @click.argument("task")
@@ -48,6 +50,11 @@ def command(run: str, task: str, path: str, store: str, attempt: int | None) -> 
         raise click.ClickException(f"{path}: {error}") from error
     if not runs:
         raise click.ClickException(f"{path}: no child run lies there")
+    owner = (folder.run_id, chosen.task, str(chosen.key))
+    others = [child for child in runs if child.owner not in (None, owner)]
+    if len(others) == len(runs):
+        raise click.ClickException(f"{path}: every child run there is another task's")
+    runs = [child for child in runs if child not in others]
     new = [child for child in runs if not _is_attached(child, chosen)]
     if new:
         _attach(folder, found, chosen, new)
@@ -56,6 +63,8 @@ def command(run: str, task: str, path: str, store: str, attempt: int | None) -> 
         click.echo(style.plain(f"{told}: {child.dialect} run {child.id} to {task}"))
         for line in child.repaired if child in new else ():
             click.echo(style.plain(f"  {line}"))
+    if others:
+        click.echo(style.plain(f"left out: {len(others)} of other tasks"))
 
 
 def _task(run: Run, name: str) -> Task:

@@ -1,7 +1,8 @@
-"""``yprov4wms export``: the combined document of a run, its step graph, or OpenLineage events."""
+"""``yprov4wms export``: the combined document of a run, its step graph, OpenLineage events."""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
@@ -15,13 +16,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from yprov4wms.cli import options, style
-from yprov4wms.export import document
+from yprov4wms.export import document, rdf
 from yprov4wms.export.graph import FORMATS, write_graph
 from yprov4wms.graph import StepGraph
-from yprov4wms.replay import replay, replay_workflow
+from yprov4wms.prov.library import LibraryError
+from yprov4wms.replay import replay_workflow
 from yprov4wms.run import Run
 from yprov4wms.settings import load
-from yprov4wms.store import RunFolder, Store, write_atomically
+from yprov4wms.store import RunFolder, Store, StoreError, write_atomically
 
 PROV_JSON = "prov-json"
 OPENLINEAGE = "openlineage"
@@ -35,6 +37,7 @@ Examples:
   yprov4wms export 0192f --output run.json.zst      compressed
   yprov4wms export latest --nest bundle -o -        to standard output
   yprov4wms export latest --format mermaid -o graph.mmd
+  yprov4wms export latest --format turtle -o run.ttl
   yprov4wms export latest --format openlineage -o events.jsonl
   yprov4wms export latest --format openlineage --to openlineage.yml
 """,
@@ -51,8 +54,8 @@ known. The same record always gives the same bytes.""",
     "form",
     default=PROV_JSON,
     show_default=True,
-    type=click.Choice([PROV_JSON, OPENLINEAGE, *FORMATS]),
-    help="The document, OpenLineage events, or the step graph in one of the others.",
+    type=click.Choice([PROV_JSON, *rdf.FORMATS, OPENLINEAGE, *FORMATS]),
+    help="The document, also in RDF (by prov and rdflib), OpenLineage events, or the step graph.",
 )
 @click.option(
     "--nest",
@@ -88,12 +91,15 @@ def command(
     if form == OPENLINEAGE:
         _lineage(folder, output, to, namespace or None)
         return
+    if form in rdf.FORMATS:
+        _rdf(folder, form, output, mode)
+        return
     if form != PROV_JSON:
         _graph(folder, form, output)
         return
     if output == "-":
         with tempfile.TemporaryFile() as spool:
-            found = replay(folder)
+            found = document.read(folder)
             document.write_document(document.build(found, folder, mode), spool, "")
             spool.seek(0)
             shutil.copyfileobj(spool, sys.stdout.buffer)
@@ -131,7 +137,9 @@ def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: s
     from yprov4wms.export import openlineage
     from yprov4wms.export.openlineage import send
 
-    run = replay_workflow(folder)
+    run = document.read(folder)
+    if not isinstance(run, Run):
+        raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
     events = openlineage.lineage(run, folder, namespace)
     if to is None or output is not None:
         _put(output, lambda file: openlineage.write(events, file))
@@ -147,8 +155,18 @@ def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: s
     _warn(run.problems)
 
 
+def _rdf(folder: RunFolder, form: str, output: str | None, mode: str) -> None:
+    spool = io.BytesIO()
+    document.write_document(document.build(document.read(folder), folder, mode), spool, "")
+    try:
+        text = rdf.convert(spool.getvalue(), form)
+    except (LibraryError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    _put(output, lambda file: file.write(text))
+
+
 def _put(output: str | None, write: Callable[[BinaryIO], object]) -> None:
-    """To a file, or to standard output."""
+    """To a file, compressed as its name says, or to standard output."""
     if output is None or output == "-":
         write(sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -31,8 +31,22 @@ def export(
     same journal gives the same bytes. Raises StoreError where ``folder`` holds no run,
     OSError where ``output`` cannot be written.
     """
-    run = replay(folder)
+    run = read(folder)
     write(run, folder, output or folder.document, nest, progress)
+    return run
+
+
+def read(folder: RunFolder) -> Run | MLRun:
+    """The run in ``folder``, with what was left by attempts that were killed, taken in now."""
+    run = replay(folder)
+    if isinstance(run, Run) and any(attempt.is_unseen for attempt in run.attempts()):
+        from yprov4wms.ml import lost
+
+        try:
+            if lost.take_in(folder, run):
+                return replay(folder)
+        except Exception as error:  # readers are anybody's
+            run.problems.append(f"child runs of killed tasks: {type(error).__name__}: {error}")
     return run
 
 

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import msgspec
 
 from yprov4wms.events import Status
+from yprov4wms.export.quoting import dot_text, legal, short
 from yprov4wms.graph import Kind, Link, StepGraph
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ COLOURS = {
 _STEP = ("#fffde7", "#827717")
 _UNKNOWN = ("#ffffff", "#9e9e9e")
 
-#: What neither XML 1.0 (section 2.2) nor Graphviz takes.
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: What may mean something to Mermaid's parser inside quotes.
 _MERMAID = re.compile(r"[^\w ,()./=-]")
 #: Where Mermaid reads a label after decoding it, so that only a space of no width helps:
@@ -120,7 +119,7 @@ class _Keys:
 
     def declared(self) -> Iterator[str]:
         for name, key in self._ids.items():
-            about = f"attr.name={quoteattr(_legal(name))} attr.type={quoteattr(self._types[name])}"
+            about = f"attr.name={quoteattr(legal(name))} attr.type={quoteattr(self._types[name])}"
             yield f'<key id="{key}" for="{self._domain}" {about}/>\n'
 
     def data(self, values: Mapping[str, Any]) -> str:
@@ -143,7 +142,7 @@ def _graphml_type(found: set[type]) -> str:
 
 
 def _xml_text(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else _legal(str(value))
+    text = str(value).lower() if isinstance(value, bool) else legal(str(value))
     return escape(text, {"\r": "&#13;"})
 
 
@@ -152,7 +151,7 @@ def _xml_names(graph: nx.DiGraph[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken = set(graph)
     for node in graph:
-        name = _legal(node)
+        name = legal(node)
         while name != node and name in taken:
             name += "_"
         taken.add(name)
@@ -180,21 +179,15 @@ def _dot(graph: nx.DiGraph[str]) -> Iterator[str]:
     names = {node: f"n{number}" for number, node in enumerate(graph)}
     for node, values in graph.nodes(data=True):
         fill, border = _colours(values)
-        label = _dot_text(_caption(values))
+        label = dot_text(_caption(values))
         shape = ", shape=component, style=filled" if values["kind"] == Kind.STEP else ""
         yield (
-            f"{names[node]} [label={label}, tooltip={_dot_text(_short(node, 1000))}, "
+            f"{names[node]} [label={label}, tooltip={dot_text(short(node, 1000))}, "
             f'fillcolor="{fill}", color="{border}"{shape}];\n'
         )
     for before, after, link in graph.edges(data="link", default=""):
         yield f"{names[before]} -> {names[after]}{_DOT_EDGES[link]};\n"
     yield "}\n"
-
-
-def _dot_text(text: str) -> str:
-    """A quoted escString, in which Graphviz reads backslashes and HTML's entities."""
-    text = _legal(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
-    return '"' + "\\n".join(text.splitlines()) + '"'
 
 
 def _mermaid(graph: nx.DiGraph[str]) -> Iterator[str]:
@@ -216,7 +209,7 @@ def _mermaid(graph: nx.DiGraph[str]) -> Iterator[str]:
 
 def _mermaid_text(text: str) -> str:
     """Text in quotes, with all that Mermaid might read as its own in entity codes."""
-    text = _MERMAID_DECODED.sub("\u200b", _legal(text))
+    text = _MERMAID_DECODED.sub("\u200b", legal(text))
     lines = (" ".join(line.split()) for line in text.splitlines())
     return "<br/>".join(_MERMAID.sub(_entity, line) for line in lines if line)
 
@@ -240,7 +233,7 @@ def _colours(values: Mapping[str, Any]) -> tuple[str, str]:
 
 def _caption(values: Mapping[str, Any]) -> str:
     """The text in a drawn node: its label, and a line of what became of it."""
-    label = _short(values["label"], 200)
+    label = short(values["label"], 200)
     if values["kind"] == Kind.STEP:
         count = values["tasks"]
         return f"{label}\n{count} {'task' if count == 1 else 'tasks'}"
@@ -250,15 +243,6 @@ def _caption(values: Mapping[str, Any]) -> str:
     if "duration_s" in values:
         parts.append(f"{values['duration_s']:.1f} s")
     return f"{label}\n{', '.join(parts)}"
-
-
-def _short(text: str, limit: int) -> str:
-    """Graphviz takes no string above 16,384 bytes."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _legal(text: str) -> str:
-    return _ILLEGAL.sub("\ufffd", text)
 
 
 #: The formats by the names that a user gives.

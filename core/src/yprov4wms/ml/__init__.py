@@ -140,14 +140,14 @@ def start_run(
     Args:
         experiment_name: What the run belongs to.
         prov_user_namespace: Kept as an attribute: a run has a namespace of its own.
-        provenance_save_dir: Folder in which the run's document, and what else is made at
-            its end, stand in a folder ``<experiment>_<number>``; else they are in the
-            run's folder in the store.
+        provenance_save_dir: Folder or fsspec URL in which the run's document, and what else
+            is made at its end, stand in a folder ``<experiment>_<number>``; else they are in
+            the run's folder in the store.
         collect_all_processes: False to record the first rank alone.
         save_after_n_logs: Taken for yProv4ML's sake: all is written within a second.
         rank: Of this process, from 0, where no variable tells it.
         metrics_file_type: ``csv``, ``netcdf`` (``nc``), ``zarr`` or ``parquet``: the
-            metrics are written in this format, too, when the run ends.
+            metrics are written in this format, too, when the run ends (`metrics.export`).
         csv_separator: Of that CSV: one character.
         use_compressor: False to leave those files uncompressed.
         use_run_id: The number in ``provenance_save_dir``; else the next that is free.
@@ -179,7 +179,7 @@ def start_run(
             experiment=_checks.name("experiment", experiment_name),
             name=_checks.optional_name("run", name),
             store=store,
-            products=provenance_save_dir,
+            products=None if provenance_save_dir is None else os.fspath(provenance_save_dir),
             number=_checks.whole("use_run_id", use_run_id),
             rank=_checks.whole("rank", rank),
             all_ranks=collect_all_processes is not False,
@@ -205,6 +205,11 @@ def end_run(
     status: str | None = None,
 ) -> None:
     """End the active run and build its document, ``prov.json``, in its folder.
+
+    In ``provenance_save_dir`` the names are yProv4ML's: the document is
+    ``prov_<experiment>_GR0_<number>.json`` there, graph and picture go by it. Of several
+    ranks the last one to end makes what any of them asked for. What cannot be made is one
+    `RecordingWarning`.
 
     Args:
         create_graph: Make ``prov.dot``, too, the document as a graph for Graphviz.
@@ -485,23 +490,26 @@ def log_flops_per_batch(
 
     Adds those of the model on ``batch``, a pair of input and target, to what was logged
     under this label before. Counted by PyTorch (``torch.utils.flop_counter``), a
-    multiplication and an addition each as one; the model runs once for it.
+    multiplication and an addition each as one. A copy of the model runs once for it; model
+    and random numbers stay as they are. A mapping is the model's keyword arguments.
 
     Raises what the model raises, ImportError without PyTorch.
     """
     from yprov4wms.ml import flops
 
-    flops.log(recorder.active(), label, model, batch, 1, context, step)
+    flops.log_batch(recorder.active(), label, model, batch, context, step)
 
 
 def log_flops_per_epoch(
     label: str, model: Any, dataset: Any, context: str | None = None, step: int | None = None
 ) -> None:
-    """As `log_flops_per_batch`, for as many passes as ``dataset`` has items, by its first."""
+    """As `log_flops_per_batch`, for as many passes as ``dataset`` has items, by its first.
+
+    The items of a loader are its batches. Raises TypeError for one without a length, too.
+    """
     from yprov4wms.ml import flops
 
-    first = next(iter(dataset))
-    flops.log(recorder.active(), label, model, first, len(dataset), context, step)
+    flops.log_epoch(recorder.active(), label, model, dataset, context, step)
 
 
 def log_execution_command(cmd: str | None = None, path: str | None = None) -> None:

@@ -45,9 +45,9 @@ class Buffer:
         return self._file.path if self._file is not None else ""
 
     def add(self, series: int, step: int | None, value: float, moment: int) -> None:
-        """moment: ns since the epoch."""
+        """moment: ns since the epoch, by any clock."""
         self.pending.extend((series, step, value, moment))
-        if moment >= self.due or len(self.pending) >= FULL:
+        if time.time_ns() >= self.due or len(self.pending) >= FULL:
             self.flush()
 
     def flush(self, *, wait: bool = False) -> None:

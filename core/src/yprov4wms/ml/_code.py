@@ -46,6 +46,8 @@ def _modules() -> Iterator[str]:
         if not isinstance(path, str) or not path.endswith(".py"):
             continue
         real = os.path.realpath(path)
+        if not os.path.isfile(real):  # noqa: PTH113
+            continue  # torch.classes calls itself _classes.py
         if "/site-packages/" not in real and not real.startswith(folders):
             yield real
 

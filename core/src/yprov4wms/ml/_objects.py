@@ -35,7 +35,9 @@ def model(value: Any) -> dict[str, Any]:
     if isinstance(value, type):
         return fields
     attributes: dict[str, Any] = {}
-    for count in (_torch_parameters, _keras_parameters, _sklearn_parameters):
+    # Keras first: on its torch backend a model is one of torch's, too, with the states of its
+    # random numbers among the parameters.
+    for count in (_keras_parameters, _torch_parameters, _sklearn_parameters):
         if (number := _tried(count, value)) is not None:
             fields["parameters"] = number
             break
@@ -51,12 +53,13 @@ def model(value: Any) -> dict[str, Any]:
 
 
 def layers(value: Any) -> list[dict[str, Any]]:
-    """The layers of a model of PyTorch (its modules without children) or Keras, in order.
+    """The layers of a model of PyTorch (its modules that have parameters of their own, or no
+    children) or Keras, in order.
 
-    Of each its ``name`` and ``class``, the number of its ``parameters``, and what it tells of
-    its shape.
+    Of each its ``name`` and ``class``, the number of its own ``parameters``, and what it tells
+    of its shape.
     """
-    found = _tried(_torch_layers, value) or _tried(_keras_layers, value)
+    found = _tried(_keras_layers, value) or _tried(_torch_layers, value)
     return (found or [])[:MAX_ITEMS]
 
 
@@ -68,15 +71,24 @@ _SHAPES = (
 
 
 def _torch_layers(model: Any) -> list[dict[str, Any]]:
-    return [
-        _layer(name or class_name(module).rpartition(".")[2], module, _torch_parameters(module))
-        for name, module in model.named_modules()
-        if not any(True for _ in module.children())
-    ]
+    found = []
+    for name, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own or not any(True for _ in module.children()):
+            # One that is not initialised yet has no number.
+            count = _tried(lambda own: _total(each.numel() for each in own), own)
+            found.append(_layer(name or class_name(module).rpartition(".")[2], module, count))
+    return found
 
 
 def _keras_layers(model: Any) -> list[dict[str, Any]]:
-    return [_layer(str(layer.name), layer, _keras_parameters(layer)) for layer in model.layers]
+    found = []
+    for layer in model.layers:
+        if inner := _tried(_keras_layers, layer):
+            found += [{**each, "name": f"{layer.name}/{each['name']}"} for each in inner]
+        else:
+            found.append(_layer(str(layer.name), layer, _tried(_keras_parameters, layer)))
+    return found
 
 
 def _layer(name: str, layer: Any, parameters: int | None) -> dict[str, Any]:
@@ -91,10 +103,15 @@ def _layer(name: str, layer: Any, parameters: int | None) -> dict[str, Any]:
 
 
 def _torch_parameters(model: Any) -> int | None:
+    if hasattr(model, "count_params"):
+        return None  # of Keras, and not built
     return _total(parameter.numel() for parameter in model.parameters())
 
 
 def _trainable(model: Any) -> int | None:
+    if hasattr(model, "count_params"):
+        model.count_params()  # raises where it is not built
+        return _total(math.prod(weight.shape) for weight in model.trainable_weights)
     return _total(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -144,6 +161,9 @@ def dataset(value: Any, *, hashed: bool = True) -> dict[str, Any]:
     """
     attributes: dict[str, Any] = {"class": class_name(value)}
     source = value
+    if _is_batched(value):
+        batches = _tried(lambda value: _whole(len(value)), value)
+        return {"attributes": attributes | ({} if batches is None else {"batches": batches})}
     if loader := _tried(_loader, value):
         attributes |= loader
         source = value.dataset
@@ -172,13 +192,20 @@ def _loader(loader: Any) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def _is_batched(value: Any) -> bool:
+    """Whether its items are batches: Keras' PyDataset, tf.data, loaders of Lightning."""
+    packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
+    frameworks = {"keras", "tensorflow", "lightning", "pytorch_lightning"}
+    return bool(packages & frameworks) and not hasattr(value, "shape")
+
+
 def _samples(value: Any) -> int | None:
     """Rows of an array or table, items of a list or data set; None where that is unclear."""
     if hasattr(value, "shape"):
         shape = _shape(value)
         return shape[0] if shape else None
-    if isinstance(value, str | bytes | bytearray):
-        return None
+    if isinstance(value, str | bytes | bytearray) or hasattr(value, "__next__"):
+        return None  # the length of an iterator is that of its batches, or of what is left
     if isinstance(value, dict | tuple):
         # Columns, or features and labels: their common length, not their number.
         parts = list(value.values()) if isinstance(value, dict) else list(value)

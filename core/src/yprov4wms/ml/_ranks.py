@@ -10,12 +10,10 @@ Standard library only.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import socket
 import sys
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,6 +144,8 @@ def run_id(base: str, place: Place, more: tuple[str, ...]) -> str:
     others of the same job, the same in all ranks. Raises what the store raises.
     """
     key = "\0".join((*place.job, str(place.world_size), *more))
+    import hashlib
+
     name = hashlib.sha256(key.encode()).hexdigest()[:24]
     if "://" in base:
         return _remote(f"{base}/{FOLDER}/{name}", place.rank)
@@ -221,6 +221,8 @@ def _since(pid: int) -> str | None:
 
 def _remote(folder: str, rank: int) -> str:
     """An object store has no file that appears once: the id follows from the place."""
+    import uuid
+
     fs = journal.filesystem(folder)
     launch = 0
     while fs.exists(f"{folder}/{launch}/{rank}"):

@@ -1,7 +1,8 @@
 """How the values of metrics are written: one append-only binary file per writer.
 
 A file is a sequence of blocks, each made by one ``write(2)``. A block is a header (`HEADER`:
-mark, length of the body in bytes, CRC-32 of the body, number of rows) and four columns:
+mark, length of the body in bytes, CRC-32 of the body, which starts from the number of rows
+instead of 0, and that number) and four columns:
 number of the series (uint32), step (int64, `NO_STEP` for none; differences), value
 (float64), time (microseconds since the epoch, int64; differences). Each column is split
 into the planes of its bytes, lowest first (as HDF5's shuffle filter does), and each plane
@@ -33,11 +34,13 @@ HEADER = struct.Struct("<4sIII")
 LENGTH = struct.Struct("<I")
 #: In the place of a step that was not given.
 NO_STEP = -(1 << 63)
+#: Rows above which a reader takes a block for damaged; a writer's have some thousand.
+MOST = 1 << 24
 #: How a plane is stored.
 ALIKE, PLAIN, ZLIB = 0, 1, 2
 
 #: A plane of less is not worth a compressor's header.
-_SMALL = 64
+_SMALL = 16
 _PROBE = 1024
 
 
@@ -57,7 +60,7 @@ def encode(rows: list[Any]) -> bytes:
             _planes(_differences(times)),
         )
     )
-    return HEADER.pack(MARK, len(body), zlib.crc32(body), len(times)) + body
+    return HEADER.pack(MARK, len(body), zlib.crc32(body, len(times)), len(times)) + body
 
 
 def _differences(values: list[int]) -> array[int]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from yprov4wms.events import ChildAttached, File
 from yprov4wms.ml.document import build
+from yprov4wms.ml.readers import ReadError
 from yprov4wms.prov.nesting import OWN_DIALECT
 from yprov4wms.prov.rules import kept
 from yprov4wms.replay import replay
@@ -14,16 +15,28 @@ from yprov4wms.run import MLRun, Run
 from yprov4wms.store import RunFolder, StoreError
 
 SUFFIX = ".json"
+#: What names of notes begin with.
+NOTE = "mlflow-"
 
 
-def children(folder: RunFolder, task: str, attempt: int) -> Iterator[ChildAttached]:
-    """Keep the documents of this attempt's ML runs in the store, and tell of each."""
+def children(
+    folder: RunFolder, task: str, attempt: int, elsewhere: bool = True
+) -> Iterator[ChildAttached]:
+    """Keep the documents of this attempt's ML runs in the store, and tell of each.
+
+    elsewhere: also of those that lie in stores that are not ours, which takes seconds. Raises,
+    in the end, OSError or ReadError where one cannot be read.
+    """
     for child, content in _found(folder, task, attempt):
         digest = folder.keep(content, SUFFIX)
         child.document.path = f"children/{digest}{SUFFIX}"
         child.document.sha256 = digest
         child.checked = kept(content)
         yield child
+    if elsewhere and _are_noted(folder, task, attempt):
+        from yprov4wms.ml import noted
+
+        yield from noted.children(folder, task, attempt)
 
 
 def late_children(
@@ -46,9 +59,19 @@ def late_children(
                     child.document.sha256 = digest
                     found = late.setdefault((attempt.task, attempt.key), [])
                     found.append((child, content))
-            except OSError as error:
+                if _are_noted(folder, attempt.task, attempt.key):
+                    from yprov4wms.ml import noted
+
+                    found = late.setdefault((attempt.task, attempt.key), [])
+                    found += noted.late_children(folder, attempt.task, attempt.key, known)
+            except (OSError, ReadError) as error:
                 run.problems.append(f"an ML run of task {attempt.task}: {error}")
     return late
+
+
+def _are_noted(folder: RunFolder, task: str, attempt: int) -> bool:
+    """Whether an attempt had runs of MLflow, as `yprov4wms.mlflow_context` notes them."""
+    return any(name.startswith(NOTE) for name in folder.names(folder.ml_runs(task, attempt)))
 
 
 def _found(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from yprov4wms.events import ChildAttached, File
 from yprov4wms.ml import readers
@@ -13,8 +14,27 @@ from yprov4wms.ml.readers import ChildRun
 from yprov4wms.prov.rules import kept
 from yprov4wms.store import RunFolder
 
-#: How far clocks, and the times that a run notes, may be apart.
+#: How far clocks, and the times that a run notes, may be apart; but where tasks share a directory
+#: they share a clock, and one may begin just after another's run ended.
 _SLACK = timedelta(seconds=2)
+
+
+#: Why a run in a directory may be another task's.
+OTHERS = "other tasks ran in the same directory at the time"
+
+
+class Window(NamedTuple):
+    """Where and when an attempt worked.
+
+    alone: nothing else ever works there. shared: why what is there may be of others. until:
+    when it had ended for sure.
+    """
+
+    directory: str
+    began: str | None
+    alone: bool = False
+    shared: str | None = None
+    until: str | None = None
 
 
 def found(
@@ -23,35 +43,42 @@ def found(
     attempt: int,
     declared: Iterable[str],
     near: Iterable[str],
-    directory: str,
-    began: str | None,
-    shared: bool,
+    window: Window,
+    home: str,
     known: set[str],
 ) -> Iterator[ChildAttached]:
     """Tell of each run once, and keep its document in the store.
 
-    declared: candidates among the attempt's outputs; near: others, where it worked. began:
-    when the attempt did. shared: other tasks ran at the time, where it worked. known: ids of
-    runs that it is known to have, to which these are added. Raises, in the end, what one of
-    them raised; one that is gone by now is none.
+    declared: candidates among the attempt's outputs; near: others, where it worked. home: the
+    run's directory. known: ids of runs that it is known to have, to which these are added. A
+    run whose record names another attempt is none of its. Raises, in the end, what one of them
+    raised; one that is gone by now is none.
     """
     failure: Exception | None = None
-    for sure, paths in ((True, declared), (False, near)):
+    owner = (folder.run_id, task, str(attempt))
+    first = list(declared)
+    rest = [path for path in near if path not in first]
+    for is_output, paths in ((True, first), (False, rest)):
         for path in paths:
             try:
-                runs = readers.read(path, directory)
+                search = readers.Search(window.began, owner, known)
+                runs = readers.read(path, window.directory, search)
+            except readers.UnreadableError as error:
+                failure = error
+                continue
             except (readers.ReadError, FileNotFoundError, NotADirectoryError):
                 continue
             except Exception as error:  # readers are anybody's
                 failure = error
                 continue
             for run in runs:
-                if run.id in known:
+                if run.id in known or run.owner not in (None, owner):
                     continue
-                doubt = _doubt(run, began, sure, shared)
+                sure = is_output or window.alone
+                doubt = None if run.owner else _doubt(run, window, sure)
                 if doubt is None or doubt:
                     known.add(run.id)
-                    yield attached(folder, run, task, attempt, directory, doubt or None)
+                    yield attached(folder, run, task, attempt, home, doubt or None)
     if failure is not None:
         raise failure
 
@@ -87,21 +114,25 @@ def event_of(
     )
 
 
-def _doubt(run: ChildRun, began: str | None, sure: bool, shared: bool) -> str | None:
+def _doubt(run: ChildRun, window: Window, sure: bool) -> str | None:
     """Why a run may not be the attempt's; empty where it is not, None where it is."""
-    if began is not None:
-        start = datetime.fromisoformat(began) - _SLACK
+    if window.began is not None:
+        start = datetime.fromisoformat(window.began) - (_SLACK if sure else timedelta())
         if run.ended is not None and datetime.fromisoformat(run.ended) < start:
             if not sure and not _touched_since(run, start):
                 return ""
             return "by its times it ended before the task began"
         if run.began is not None and datetime.fromisoformat(run.began) < start:
             return "by its times it began before the task"
+    elif run.among_others:
+        return "it lies among runs of all times, and when the task began is not known"
     if sure:
         return None
+    if window.until is not None and run.began is not None and run.began > window.until:
+        return ""
     if run.began is None:
         return "when it ran is not known, and it is none of the task's declared outputs"
-    return "other tasks ran in the same directory at the time" if shared else None
+    return window.shared
 
 
 def _touched_since(run: ChildRun, moment: datetime) -> bool:

@@ -19,7 +19,6 @@ from yprov4wms.events import (
     MLMetricDeclared,
     MLModel,
     MLParam,
-    MLSummary,
 )
 from yprov4wms.ml import metrics
 from yprov4wms.prov import attributes as attrs
@@ -294,25 +293,10 @@ class _Document:
     # -- what it made ------------------------------------------------------------
 
     def _metrics(self) -> None:
-        known: dict[tuple[str, int], MLSummary] = {}
-        for rank in self._run.ranks:
-            for summary in (rank.end.series if rank.end else None) or ():
-                known[rank.start.writer, summary.series] = summary
-        files: dict[str, dict[int, metrics.Column]] = {}
-        for metric in self._run.metrics:
-            found = known.get((metric.writer, metric.series))
-            if found is None:
-                if metric.path not in files:
-                    content = metrics.content(self._folder, metric.path)
-                    files[metric.path] = metrics.columns(content or b"")
-                column = files[metric.path].get(metric.series)
-                if column is not None:
-                    found = MLSummary(
-                        series=metric.series, **metrics.summarise(column.values)._asdict()
-                    )
-            self._metric(metric, found)
+        for metric, summary in metrics.summaries(self._run, self._folder):
+            self._metric(metric, summary)
 
-    def _metric(self, metric: MLMetricDeclared, summary: MLSummary | None) -> None:
+    def _metric(self, metric: MLMetricDeclared, summary: metrics.Summary | None) -> None:
         rank = self._ranks.get(metric.writer)
         several = self._several and rank is not None
         values: dict[str, Any] = {
@@ -328,10 +312,10 @@ class _Document:
         if summary is not None:
             values |= {
                 "yprov4wms:count": summary.count,
-                "yprov4wms:first": _number(summary.first),
-                "yprov4wms:last": _number(summary.last),
-                "yprov4wms:min": _number(summary.min),
-                "yprov4wms:max": _number(summary.max),
+                "yprov4wms:first": summary.first,
+                "yprov4wms:last": summary.last,
+                "yprov4wms:min": summary.min,
+                "yprov4wms:max": summary.max,
             }
         name = _named("metric", metric.context, metric.name, metric.source)
         if several:
@@ -446,10 +430,6 @@ def _times(run: MLRun) -> _Times:
             ended = event.time
         found[key] = (began, ended, parent)
     return found
-
-
-def _number(value: float | str | None) -> float | None:
-    return None if value is None else float(value)
 
 
 def _named(kind: str, context: str | None, name: str, source: str | None = None) -> str:

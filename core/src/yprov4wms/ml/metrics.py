@@ -6,6 +6,7 @@
 
     for series in metrics.read(".yprov/0193.../"):
         print(series.name, series.context, series.values.mean())
+    metrics.export(".yprov/0193.../", "parquet", "metrics.parquet")
 
 A run is read while it goes on, too: what is in its files is whole blocks of values, at
 most a second old.
@@ -16,15 +17,16 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import threading
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from yprov4wms.ml._series import ALIKE, HEADER, LENGTH, MARK, NO_STEP, ZLIB, spool
+from yprov4wms.ml._series import ALIKE, HEADER, LENGTH, MARK, MOST, NO_STEP, ZLIB, spool
 
 if TYPE_CHECKING:
     import os
@@ -32,8 +34,12 @@ if TYPE_CHECKING:
     import numpy
     import pandas
 
+    from yprov4wms.events import MLMetricDeclared
     from yprov4wms.run import MLRun
     from yprov4wms.store import RunFolder
+
+#: A run's folder: path or fsspec URL, or ``folder`` of the run that is active.
+Place: TypeAlias = "str | os.PathLike[str] | RunFolder"
 
 
 class Block(NamedTuple):
@@ -114,7 +120,7 @@ def _array(column: array[Any], kind: str) -> numpy.ndarray:
 
 
 def read(
-    run: str | os.PathLike[str],
+    run: Place,
     name: str | None = None,
     *,
     context: str | None = None,
@@ -123,29 +129,39 @@ def read(
 ) -> list[Series]:
     """The series of an ML run, in the order in which they began, rank by rank.
 
-    run: its folder, or ``folder`` of the run that is active. name, context, source, rank:
-    what the series are to have. Raises StoreError where there is no ML run.
+    name, context, source, rank: what the series are to have. Raises StoreError where there
+    is no ML run.
     """
-    import os as _os
+    found, folder = _opened(run)
+    return list(_chosen(found, folder, name=name, context=context, source=source, rank=rank))
 
+
+def _opened(run: Place) -> tuple[MLRun, RunFolder]:
     from yprov4wms.replay import replay
     from yprov4wms.run import MLRun
     from yprov4wms.store import RunFolder, StoreError
 
-    folder = RunFolder(_os.fspath(run).rstrip("/"))
+    folder = RunFolder(_location(run))
     found = replay(folder)
     if not isinstance(found, MLRun):
         raise StoreError(f"{folder.location}: not an ML run")
-    wanted = {"name": name, "context": context, "source": source, "rank": rank}
+    return found, folder
+
+
+def _location(run: Place) -> str:
+    import os
+
+    return str(getattr(run, "location", None) or os.fspath(cast("str", run)).rstrip("/"))
+
+
+def _chosen(run: MLRun, folder: RunFolder, **wanted: Any) -> Iterator[Series]:
     asked = {key: value for key, value in wanted.items() if value is not None}
-    return [
-        series
-        for series in all_series(found, folder)
-        if all(getattr(series, key) == value for key, value in asked.items())
-    ]
+    for series in all_series(run, folder):
+        if all(getattr(series, key) == value for key, value in asked.items()):
+            yield series
 
 
-def frame(run: str | os.PathLike[str], **wanted: Any) -> pandas.DataFrame:
+def frame(run: Place, **wanted: Any) -> pandas.DataFrame:
     """The same as one table, a row per value. Needs pandas.
 
     Columns: name, context, source, unit (categories; missing where none), rank and step
@@ -179,6 +195,54 @@ def frame(run: str | os.PathLike[str], **wanted: Any) -> pandas.DataFrame:
     )
 
 
+def export(
+    run: Place,
+    form: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    compress: bool = True,
+    csv_separator: str = ",",
+    name: str | None = None,
+    context: str | None = None,
+    source: str | None = None,
+    rank: int | None = None,
+) -> str:
+    """Write the series of an ML run, or some of them, in another format; returns where.
+
+    How each is laid out, the modules of `yprov4wms.ml.formats` say. A run that goes on is
+    written as it is now; one that was killed as it was then.
+
+    Args:
+        run: As for `read`, with ``name``, ``context``, ``source`` and ``rank``.
+        form: ``csv``, ``netcdf`` (``nc``), ``zarr`` or ``parquet``.
+        path: Of the file, of Zarr's folder, or fsspec URL; replaced if it is there. Without
+            it, ``metrics`` with the format's suffix in the run's folder.
+        compress: False to leave it uncompressed. CSV is compressed where its name, if it is
+            given, ends in ``.gz``.
+
+    Raises StoreError where there is no ML run, ValueError for an unknown format, ImportError
+    that says what to install where the format's library is missing, OSError.
+    """
+    import os
+
+    from yprov4wms.ml import formats
+
+    form = {"nc": "netcdf"}.get(form, str(form))
+    if form not in formats.FORMATS:
+        raise ValueError(f"format {form!r} is not one of {', '.join(formats.FORMATS)}")
+    folder = _location(run)
+    options = formats.Options(compress, csv_separator)
+    target = f"{folder}/{formats.file_name(form, options)}" if path is None else os.fspath(path)
+    wanted = {"name": name, "context": context, "source": source, "rank": rank}
+    if form != "csv" and not threading.main_thread().is_alive():
+        # At the exit of the interpreter the libraries cannot start the threads they need.
+        formats.elsewhere(folder, form, target, compress=compress, **wanted)
+    else:
+        found, place = _opened(folder)
+        formats.write(found, _chosen(found, place, **wanted), form, target, options)
+    return target
+
+
 def all_series(run: MLRun, folder: RunFolder) -> Iterator[Series]:
     """All series of a run that was read already; one whose file is missing is empty."""
     files: dict[str, dict[int, Column]] = {}
@@ -194,6 +258,27 @@ def all_series(run: MLRun, folder: RunFolder) -> Iterator[Series]:
             rank=ranks.get(metric.writer),
             column=files[metric.path].get(metric.series, Column()),
         )
+
+
+def summaries(run: MLRun, folder: RunFolder) -> Iterator[tuple[MLMetricDeclared, Summary | None]]:
+    """Each series of a run with its figures: as its writer gave them at its end, else from
+    its file; None where there are none."""
+    known = {
+        (rank.start.writer, told.series): told
+        for rank in run.ranks
+        for told in (rank.end.series if rank.end else None) or ()
+    }
+    files: dict[str, dict[int, Column]] = {}
+    for metric in run.metrics:
+        told = known.get((metric.writer, metric.series))
+        if told is not None:
+            figures = (told.first, told.last, told.min, told.max)
+            yield metric, Summary(told.count, *(None if f is None else float(f) for f in figures))
+            continue
+        if metric.path not in files:
+            files[metric.path] = columns(content(folder, metric.path) or b"")
+        column = files[metric.path].get(metric.series)
+        yield metric, summarise(column.values) if column is not None else None
 
 
 def content(folder: RunFolder, path: str) -> bytes | None:
@@ -235,7 +320,8 @@ def blocks(data: bytes) -> Iterator[Block]:
     while (place := data.find(MARK, place)) >= 0 and place + HEADER.size <= len(data):
         _, length, checksum, count = HEADER.unpack_from(data, place)
         body = data[place + HEADER.size : place + HEADER.size + length]
-        block = _block(body, count) if zlib.crc32(body) == checksum and count else None
+        sound = 0 < count <= MOST and zlib.crc32(body, count) == checksum
+        block = _block(body, count) if sound else None
         if block is None:
             place += len(MARK)
             continue

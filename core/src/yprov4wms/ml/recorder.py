@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -148,6 +149,11 @@ class ActiveRun:
 
     def __repr__(self) -> str:
         return f"<ML run {self._title} ({self.id})>"
+
+    @property
+    def writer(self) -> str:
+        """The name of its journal; empty where it has none."""
+        return self._log.writer
 
     @property
     def active(self) -> bool:
@@ -416,6 +422,11 @@ class ActiveRun:
             if error is None:
                 self._check_strict()
 
+    def guarded(self, where: str) -> AbstractContextManager[None]:
+        """A block that records on its own account, such as a framework's callback: what it
+        raises is a failure of recording."""
+        return self._log.guarded(where)
+
     def forked(self) -> None:
         """This process is a forked child of the one that records: it leaves the run alone."""
         if self._closed in (None, "quiet"):
@@ -446,8 +457,9 @@ class ActiveRun:
             if self._watch is not None:
                 self._watch.remove()
         wants_document = self._settings.export != "never"
-        if self.recording and (wants_document or any(products.values())):
-            with self._log.guarded("building the document"):
+        wishes = any(products.values()) or self.wanted.metrics_format is not None
+        if self.recording and (wants_document or wishes):
+            with self._log.guarded("building the document, and what goes with it"):
                 from yprov4wms.ml import products as made
 
                 made.make(self, wants_document, **products)

@@ -115,13 +115,15 @@ class WorkflowDocument:
 
     def _agents(self, start: RunStarted) -> None:
         writer = self._writer
+        # Of several associations of an activity prov reads those back from RDF that have a plan
+        # or an attribute, or else all: where one has a plan, all have.
+        plan = f'"prov:plan":"{WORKFLOW}"'
         plugins = {s.name: s for s in start.software or () if s.kind == "plugin"}
         for index, agent in enumerate([start.engine, *plugins.values()]):
             identifier = ENGINE if index == 0 else f"{RUN}:{local_name('plugin_' + agent.name)}"
             label = f"{agent.name} {agent.version}" if agent.version else agent.name
             head = {"prov:label": label, "prov:type": Type.SOFTWARE_AGENT}
             writer.element("agent", identifier, attributes(head | attrs.software(agent)))
-            plan = f'"prov:plan":"{WORKFLOW}"' if index == 0 else ""
             writer.relation("wasAssociatedWith", WORKFLOW_RUN, identifier, plan)
         person = start.person
         if person is not None:
@@ -133,7 +135,7 @@ class WorkflowDocument:
                 "yprov4wms:orcid": attrs.orcid(person),
             }
             writer.element("agent", PERSON, attributes(who))
-            writer.relation("wasAssociatedWith", WORKFLOW_RUN, PERSON)
+            writer.relation("wasAssociatedWith", WORKFLOW_RUN, PERSON, plan)
             writer.relation("actedOnBehalfOf", ENGINE, PERSON)
 
     def _workflow(self, start: RunStarted) -> None:

@@ -47,9 +47,10 @@ class Flattened:
     """A child's records under their new identifiers, to be written with `write_to`.
 
     shared: by old identifier, the versions of the attempt's own files; copies: those with the
-    same content as another file of the child's. ``made`` are the versions that the child
-    generated. ``repairs`` counts, in words, what could not stand as
-    it was. ``hazards`` says whether the records may break a rule all the same.
+    same content as another file of the child's; artifacts: those of which the child keeps
+    copies, as `yprov4wms.prov.copies` finds them. ``made`` are the versions that the child
+    generated. ``repairs`` counts, in words, what could not stand as it was. ``hazards`` says
+    whether the records may break a rule all the same.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Flattened:
         agent: str,
         shared: dict[str, str],
         copies: dict[str, str] | None = None,
+        artifacts: dict[str, tuple[str, bool]] | None = None,
     ) -> None:
         self.made: set[str] = set()
         self.repairs: Counter[str] = Counter(child.records.lost)
@@ -78,6 +80,7 @@ class Flattened:
         self._makers: set[str] = set()
         self._associated: set[str] = set()
         self._islands = Islands()
+        self._copied = tuple(version for version, _ in (artifacts or {}).values())
         self._wording = Wording(child.prefix, child.records.prefixes, self._any, self.repairs)
         self._add_elements()
         for section, record in child.records.relations:
@@ -88,6 +91,8 @@ class Flattened:
                 one, two = two, one
             sha256 = child.records.elements["entity"][original]["yprov4wms:sha256"]
             self._relate("wasDerivedFrom", one, two, f'"yprov4wms:sha256":{string(sha256)}')
+        for original, (version, made) in (artifacts or {}).items():
+            self._copy(original, version, made)
         for values in self._beside.values():
             self.repairs["attribute of a file that is the task's: left out"] += len(values)
         for root in child.roots:
@@ -290,6 +295,19 @@ class Flattened:
         if section == "wasAssociatedWith" and two == self._agent:
             self._associated.add(one)
 
+    def _copy(self, original: str, version: str, made: bool) -> None:
+        """An artifact is a copy of a file of the attempt's; who kept it made that, or used it."""
+        entity = self.entity(original)
+        activities = [r[2] for r in self._relations if r[:2] == ("wasGeneratedBy", entity)]
+        self._relate("wasDerivedFrom", entity, version)
+        for activity in activities:
+            if not made:
+                self._relate("used", activity, version)
+            elif version not in self._makers:
+                self._makers.add(version)
+                self.made.add(version)
+                self._relate("wasGeneratedBy", version, activity)
+
     def _nest(self, activity: str, attempt: str) -> None:
         self._relate("wasInformedBy", activity, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         if activity not in self._associated:
@@ -297,7 +315,7 @@ class Flattened:
 
     def _tie(self, document: str, attempt: str) -> None:
         """What the child ties to nothing is tied to its document: viewers would lose it."""
-        outside = (attempt, self._agent, document, *self._shared.values())
+        outside = (attempt, self._agent, document, *self._shared.values(), *self._copied)
         for section, identifier in self._islands.apart(outside):
             if section == "activity":
                 self._nest(identifier, attempt)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from yprov4wms.prov.copies import ARTIFACT
 from yprov4wms.prov.foreign import Record, Records
 from yprov4wms.prov.vocabulary import ELEMENTS
 
@@ -16,6 +17,7 @@ class _Entity(msgspec.Struct, gc=False):
     path: Any = msgspec.field(name="yprov4wms:path", default=None)
     sha256: Any = msgspec.field(name="yprov4wms:sha256", default=None)
     label: Any = msgspec.field(name="prov:label", default=None)
+    artifact: Any = msgspec.field(name=ARTIFACT, default=None)
 
 
 class _OfEntity(msgspec.Struct, gc=False):
@@ -50,11 +52,12 @@ def read(content: bytes) -> Records:
     elements["activity"] = found.activity
     entities = elements["entity"]
     for name, entity in found.entity.items():
-        if entity.path is not None:
+        if entity.path is not None or entity.artifact is not None:
             entities[name] = {
                 "yprov4wms:path": entity.path,
                 "yprov4wms:sha256": entity.sha256,
                 "prov:label": entity.label,
+                ARTIFACT: entity.artifact,
             }
     relations = [
         (section, record)

@@ -9,6 +9,7 @@ from functools import partial
 from yprov4wms.events import ChildAttached, Person
 from yprov4wms.prov import foreign, glance, rules
 from yprov4wms.prov.child import Child, Versions
+from yprov4wms.prov.copies import artifacts
 from yprov4wms.prov.flatten import Flattened
 from yprov4wms.prov.handover import Handover
 from yprov4wms.prov.values import attributes, hashed_name, string
@@ -89,12 +90,14 @@ class Nesting:
         further = one.upstream(lambda path: self._handover.before(path, around), uses, makes)
         uses = {**uses, **further}
         shared = one.shared(uses, makes)
-        copies = one.copies(uses, makes, shared)
+        kept = artifacts(records.elements["entity"], shared, makes, uses)
+        copied = {name: version for name, (version, _) in kept.items()}
+        copies = one.copies(uses, makes, shared | copied)
         flat = None
         if mode == "bundle" and isinstance(content, bytes) and note is None:
             note = self._bundle(document, content, records, problems)
         elif mode == "flatten" and one.roots:
-            flat = Flattened(one, document, attempt, agent, shared, copies)
+            flat = Flattened(one, document, attempt, agent, shared, copies, kept)
             refusal = None
             if flat.hazards.found():
                 refusal = _refusal(flat, document, attempt, agent, uses, makes)
@@ -108,7 +111,7 @@ class Nesting:
         self._document(document, child, attempt, note, repaired)
         if flat is None:
             summary = self._summary(one, child, document, attempt, agent)
-            for original, version in (shared | copies).items():
+            for original, version in (shared | copied | copies).items():
                 stub, made = one.identifier(original), original in one.generated
                 summary.file(stub, one.label(original), made)
                 self._writer.relation(
@@ -116,7 +119,7 @@ class Nesting:
                 )
         else:
             flat.write_to(self._writer)
-        for original, path, sha256, made in one.others({*shared, *copies}):
+        for original, path, sha256, made in one.others({*shared, *copied, *copies}):
             if flat is not None:
                 self._handover.child(child.child, path, sha256, made, around, flat.entity(original))
             else:

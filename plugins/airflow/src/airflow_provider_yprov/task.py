@@ -7,12 +7,14 @@ import logging
 import os
 import platform
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_provider_yprov import assets, config, facts, ids
 from airflow_provider_yprov.detached import start_detached
 from airflow_provider_yprov.patience import Patience, StoreTimeoutError
+from airflow_provider_yprov.workplace import Company, directory_of, watch_temporary
 from yprov4wms import events, journal
 from yprov4wms.events import File, Process, Status
 from yprov4wms.identity import Identity
@@ -24,6 +26,11 @@ log = logging.getLogger("airflow.task.yprov")
 
 #: The folder that paths are relative to: none, for a run works in many.
 _NOWHERE = os.devnull
+#: Seconds that the reading of runs that other recorders left may take, where there are any: less
+#: than Airflow gives a process after its task has succeeded.
+_READING = 15.0
+#: What left such runs ran for so many seconds.
+_LEAST = 1.0
 #: Bytes that a file with DAGs has at most for its checksum to be kept with each try.
 _SMALL = 1 << 20
 
@@ -37,6 +44,10 @@ class TaskProcess:
         self._config = found
         self._patience = Patience(found.patience)
         self._began = now() if began else None
+        self._started = time.monotonic()
+        self._directory: str | None = None
+        self._company: Company | None = None
+        self._unwatch: Callable[[], None] | None = None
         self._pid = os.getpid()
         self._told = False
         self._recorder: Recorder | None = None
@@ -73,12 +84,13 @@ class TaskProcess:
                 script=dag_file,
                 inputs=assets.inlets(ti, triggered_by, self._identity) or None,
                 parameters=_rendered(ti.task),
+                directory=self._find_directory(),
                 attributes=self._about(),
             )
             # What begins a run, or was begun by assets, tells of the run, too.
             first = not ti.task.upstream_task_ids and (ti.map_index or 0) <= 0
             told = [start, executing] if first or triggered_by else [executing]
-            self._patience.run(lambda: self._open().emit(*told))
+            self._patience.run(lambda: self._tell_first(told))
             self._patience.rest()  # no thread of ours while the operator executes
         with _guarded("metering"):
             self._meter = SelfMeter(sample_interval=core.sample_interval, cpu_watts=core.cpu_watts)
@@ -102,7 +114,9 @@ class TaskProcess:
                 processes=self._process(),
                 usage=usage,
             )
-            self._in_time(lambda: self._tell_last(executed, children=True, outputs=outputs))
+            self._in_time(lambda: self._tell_last(executed, children=True))
+            self._look_around(outputs)
+            self._in_time(lambda: self._open().close())
 
     def stop(self) -> None:
         """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
@@ -121,6 +135,9 @@ class TaskProcess:
                     host=socket.gethostname(),
                 )
                 self._in_time(lambda: self._tell_last(suspended, children=False))
+                self._in_time(lambda: self._open().close())
+        with _guarded("leaving where the task worked"):
+            self._leave()
         self._stop_meter()
         self._restore_environment()
         self._patience.rest()
@@ -152,15 +169,75 @@ class TaskProcess:
             )
         return self._recorder
 
-    def _tell_last(
-        self, event: events.Event, children: bool, outputs: list[events.File] | None = None
-    ) -> None:
+    def _tell_first(self, told: Sequence[events.Event]) -> None:
+        recorder = self._open()
+        recorder.emit(*told)
+        if self._directory is not None and recorder.recording:
+            with recorder.guard("looking who else works here", self.task, self.attempt):
+                marks = journal.spool_folder(f"{self._config.core.store}/at-work")
+                self._company = Company(str(marks), self._directory)
+                self._company.enter()
+
+    def _tell_last(self, event: events.Event, children: bool) -> None:
         recorder = self._open()
         recorder.emit(event)
         # From an object store they are collected when the document is built.
         if children and not recorder.folder.remote:
-            recorder.collect_children(self.task, self.attempt, outputs=outputs)
-        recorder.close()
+            # What takes seconds is for the process that builds the document.
+            recorder.collect_children(self.task, self.attempt, elsewhere=False)
+
+    # -- runs that other recorders leave where the operator works -----------------------------
+
+    def _find_directory(self) -> str | None:
+        with _guarded("finding where the task works"):
+            self._directory = directory_of(self._ti.task)
+            if self._directory is None:
+                self._unwatch = watch_temporary(self._left)
+        return self._directory
+
+    def _left(self, directory: str) -> None:
+        """A folder that only the operator worked in is about to be deleted."""
+        if os.getpid() == self._pid:
+            with _guarded("looking for child runs"):
+                self._find_children(None, directory, alone=True)
+
+    def _look_around(self, outputs: list[File] | None) -> None:
+        shared = not self._leave()
+        long = time.monotonic() - self._started >= _LEAST
+        search = self._directory is not None and self._began is not None and long
+        if outputs or search:
+            self._find_children(outputs, self._directory if search else None, shared=shared)
+
+    def _find_children(
+        self,
+        outputs: list[File] | None,
+        directory: str | None,
+        shared: bool = False,
+        alone: bool = False,
+    ) -> None:
+        """Raises StoreTimeoutError where there is more than can be read in time."""
+        recorder = self._recorder
+        if recorder is None:  # the store does not answer
+            return
+        reading = Patience(_READING)
+        reading.run(
+            lambda: recorder.find_children(
+                *(self.task, self.attempt, outputs, directory is not None),
+                *(self._began, shared, directory, alone),
+            )
+        )
+        reading.rest()
+
+    def _leave(self) -> bool:
+        """Whether nobody else worked where the operator did, as far as is known."""
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
+        company, self._company = self._company, None
+        alone: list[bool] = []
+        if company is not None:
+            self._patience.run(lambda: alone.append(company.leave()))
+        return alone == [True]
 
     def _stop_meter(self) -> dict[str, events.Figure] | None:
         meter, self._meter = self._meter, None

@@ -280,7 +280,17 @@ class Session:
         if node.spool is not None:
             with recorder.guard("taking in child runs", node.id, node.attempt):
                 recorder.folder.take_in(node.spool)
-        recorder.collect_children(node.id, node.attempt, outputs=outputs)
+        if node.directory is None and not node.cached:
+            outputs = None  # of its steps, which have told of theirs
+        recorder.collect_children(
+            node.id,
+            node.attempt,
+            outputs=outputs,
+            search=node.directory is not None,
+            began=node.began,
+            directory=node.directory,
+            alone=True,
+        )
 
     def last_error(self) -> str | None:
         return self._errors.take()

@@ -12,6 +12,7 @@ from cwltool.workflow_job import WorkflowJob, WorkflowJobStep
 from yprov4wms import events
 from yprov4wms.events import File, Status
 from yprov4wms.plain import text
+from yprov4wms.recorder import now
 from yprov_cwl_runner import plan, values
 from yprov_cwl_runner.steps import Step, task_id
 
@@ -44,6 +45,10 @@ class Node:
         self.cached = False
         #: Where a process that does not see the store leaves its ML runs.
         self.spool: str | None = None
+        #: Where its process works, and nothing else; cwltool deletes it when the run is over.
+        self.directory: str | None = None
+        #: When it was told of first.
+        self.began: str | None = None
         #: It may change what it is given (InplaceUpdateRequirement).
         self.in_place = False
         #: Whether its child runs were taken in.
@@ -55,7 +60,6 @@ class Node:
         self._inputs: dict[str, File] = {}
         #: Where they lie by cwltool's word, and the path that is recorded for that.
         self._places: dict[str, str] = {}
-        self._began: str | None = None
         self._started = False
         self._ended = False
 
@@ -108,6 +112,7 @@ class Node:
         if self.id is None or self._started:
             return
         self._started = True
+        self.began = now()
         with self.session.guard("recording the start of a task", self):
             session = self.session
             session.live[self.id] = self
@@ -124,6 +129,8 @@ class Node:
                     parameters=values.parameters(inputs) or None,
                     host=session.host,
                     spool=self.spool,
+                    directory=self.directory,
+                    alone=self.directory is not None,
                     **more,
                 )
             )

@@ -289,6 +289,7 @@ class _Observed(JobBase):
             }
             node.facts["container_engine"] = self._engine
             node.in_place = self.inplace_update
+            node.directory = self.outdir
             cores = resources.get("cores")
             node.started(
                 self.joborder,

@@ -217,10 +217,12 @@ class ToilNode(Node):
 
     def received(self, outputs: Mapping[str, Any] | None, status: str) -> None:
         self._outputs = outputs
-        # cwltool moves them next, and deletes its folders.
+        # Toil stores them next, and deletes its folders.
+        left: list[File] = []
         with self.session.guard("noting where outputs lie", self):
             self._left = self._lie(outputs)
-        self.session.taken_in(self)
+            left = [_as_left(file) for file in values.file_objects(outputs or {})]
+        self.session.taken_in(self, left)
 
     def ended(self, status: str) -> None:
         with self.session.guard("noting where outputs lay", self):
@@ -254,6 +256,12 @@ class ToilNode(Node):
             self.ended(str(error))
         else:
             self.failed(error)
+
+
+def _as_left(value: Mapping[str, Any]) -> File:
+    """An output where the task's process left it."""
+    kind = FileType.DIRECTORY if value["class"] == "Directory" else FileType.FILE
+    return File(values.place(value), kind)
 
 
 def _place(where: str) -> str:

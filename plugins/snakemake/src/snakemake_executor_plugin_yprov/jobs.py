@@ -78,6 +78,7 @@ class Describer:
             resources=_resources(job),
             software=self._software(job),
             reason=text(str(job.dag.reason(job))) or None,
+            directory=".",
             attributes={"jobid": plain(job.jobid), "process": None if kind else False},
         )
 

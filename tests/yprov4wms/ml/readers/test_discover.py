@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,18 @@ def test_a_run_in_the_directory_is_taken_in_its_time(tmp_path: Path, collect: Co
     assert (child.child, child.doubt) == (PIDS[0], None)
 
 
+def test_a_run_that_ended_just_before_is_not_taken(tmp_path: Path, collect: Collect) -> None:
+    """Its document was written then, too."""
+    folder = write(tmp_path)
+    (path,) = folder.glob("*.json")
+    ended = datetime.fromisoformat("2026-11-21T09:01:00+00:00").timestamp()
+    os.utime(path, (ended, ended))
+    just = "2026-11-21T09:01:00.500000+00:00"
+    assert collect(began=just, search=True) == []
+    (child,) = collect(began=just, search=True, alone=True)  # put there by its process
+    assert child.doubt == "by its times it began before the task"
+
+
 def test_where_other_tasks_ran_it_is_in_doubt(tmp_path: Path, collect: Collect) -> None:
     write(tmp_path)
     (child,) = collect(began=BEGAN, search=True, shared=True)
@@ -161,10 +174,10 @@ def test_a_reader_that_fails_costs_one_run_and_a_word(
     write(tmp_path, name="good", run=1)
     read = readers.read
 
-    def fails(path: str, directory: str | None = None) -> list[readers.ChildRun]:
+    def fails(path: str, *more: str | None) -> list[readers.ChildRun]:
         if path.endswith("exp_0"):
             raise KeyError("a defect")
-        return read(path, directory)
+        return read(path, *more)
 
     monkeypatch.setattr(readers, "read", fails)
     lost: list[str] = []

@@ -8,20 +8,26 @@ Others may add readers under the entry-point group ``yprov4wms.readers``: an obj
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 GROUP = "yprov4wms.readers"
 
 #: The first that takes a path reads it.
-BUILT_IN = ("own", "yprov4ml", "generic")
+BUILT_IN = ("own", "yprov4ml", "crate", "mlflow", "generic")
 
 
 class ReadError(ValueError):
     """What lies there is no child run, or cannot be read; the text is for the user."""
+
+
+class UnreadableError(ReadError):
+    """Runs may lie there, and something stands in the way: what reads them is not installed,
+    a server does not answer. The text says what."""
 
 
 class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +42,8 @@ class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
     repaired: what the document says in another form now, or could not keep.
     sources: absolute paths of the documents that it was made of, of its folder where it has
         none.
+    owner: the run, task and attempt around it, where its own record names them.
+    among_others: it lies where runs of all times do.
     """
 
     dialect: str
@@ -48,6 +56,8 @@ class ChildRun(msgspec.Struct, frozen=True, kw_only=True):
     ranks: tuple[int, ...] = ()
     repaired: tuple[str, ...] = ()
     sources: tuple[str, ...]
+    owner: tuple[str, str, str] | None = None
+    among_others: bool = False
 
 
 class Reader(Protocol):
@@ -66,6 +76,26 @@ class Reader(Protocol):
         """
 
 
+class Search(NamedTuple):
+    """What is asked of a place that keeps runs of all times and tasks.
+
+    since: not what was over then, in the form that events have. owner: not what names another
+    task attempt. known: ids of runs that are read already.
+    """
+
+    since: str | None
+    owner: tuple[str, str, str]
+    known: Collection[str]
+
+
+@runtime_checkable
+class StoreReader(Protocol):
+    """A reader of such places."""
+
+    def search(self, path: Path, directory: Path | None, search: Search) -> list[ChildRun]:
+        """As `Reader.read`, of some runs only."""
+
+
 def readers() -> list[Reader]:
     """Those of others in order of name, then ours. Raises what a broken one raises."""
     entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name)
@@ -73,15 +103,22 @@ def readers() -> list[Reader]:
     return found + [import_module(f"{__name__}.{name}").READER for name in BUILT_IN]
 
 
-def read(path: str | os.PathLike[str], directory: str | None = None) -> list[ChildRun]:
+def read(
+    path: str | os.PathLike[str], directory: str | None = None, search: Search | None = None
+) -> list[ChildRun]:
     """The child runs at a path, each once.
 
-    Raises ReadError where no reader takes what lies there, OSError where nothing does.
+    search: which runs are asked for where there are those of all times. Raises ReadError where
+    no reader takes what lies there, OSError where nothing does.
     """
     place = Path(path).absolute()
     place.lstat()
     work = Path(directory) if directory else None
     for reader in readers():
         if reader.takes(place):
-            return list({run.id: run for run in reader.read(place, work)}.values())
+            if search is not None and isinstance(reader, StoreReader):
+                runs = reader.search(place, work, search)
+            else:
+                runs = reader.read(place, work)
+            return list({run.id: run for run in runs}.values())
     raise ReadError("no child run of any known kind lies there")

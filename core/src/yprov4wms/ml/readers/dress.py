@@ -28,6 +28,7 @@ class Places:
 
     def __init__(self, rank: Rank, experiment: str | None, directory: Path | None) -> None:
         self._folder = rank.folder
+        self.told = rank.told
         self._experiment = os.path.normpath(experiment) if experiment else None
         folder = str(rank.folder)
         self._start: Path | None = None
@@ -162,11 +163,12 @@ def files(draft: Draft, paths: dict[str, str], places: Places) -> None:
         if place is None:
             draft.notes["path that leads nowhere from here: no file stands for it"] += 1
             continue
-        file = of[name] = f"file {place}"
+        told_as = places.told(place)
+        file = of[name] = f"file {told_as}"
         values: Record = {
-            "prov:label": place.name or str(place),
+            "prov:label": place.name or told_as,
             "prov:type": Type.FILE.value,
-            "yprov4wms:path": str(place),
+            "yprov4wms:path": told_as,
         }
         if place.is_file():
             values["yprov4wms:size"] = place.stat().st_size
@@ -218,7 +220,7 @@ class Metrics:
             return
         self._read.add(file.name)
         found = self._summary(file)
-        record["yprov4wms:series"] = str(file)
+        record["yprov4wms:series"] = self._places.told(file)
         if found is not None:
             record.update({k: v for k, v in found.attributes().items() if v is not None})
 
@@ -230,7 +232,7 @@ class Metrics:
             found = self._summary(file)
             metric, context, source = _names(file, found.names if found else ())
             record: Record = {"prov:label": metric, "prov:type": Type.METRIC.value}
-            record["yprov4wms:series"] = str(file)
+            record["yprov4wms:series"] = self._places.told(file)
             record |= {"yprov:context": context} if context else {}
             record |= {"yprov:source": source} if source else {}
             if found is not None:

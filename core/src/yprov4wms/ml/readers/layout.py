@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from yprov4wms.ml.readers.peek import is_own_folder
+
 _DOCUMENT = re.compile(r"prov(?:graph)?_(?P<name>.+?)_GR(?P<rank>\d+)(?:_(?P<run>\d+))?\.json")
 _PART = re.compile(r"(?:metrics|artifacts)_GR(?P<rank>\d+)")
 #: Up to 1.0 the metrics of all ranks lie in one folder.
@@ -21,6 +23,7 @@ class Rank(msgspec.Struct):
     """What one process of a run left.
 
     folder: the run's. document: None where there is none. metrics: folders of its series.
+    known_as: of a folder that was unpacked, what it is in the packet.
     """
 
     rank: int
@@ -29,6 +32,13 @@ class Rank(msgspec.Struct):
     document: Path | None = None
     metrics: list[Path] = msgspec.field(default_factory=list)
     artifacts: Path | None = None
+    known_as: str | None = None
+
+    def told(self, place: Path) -> str:
+        """The name under which a file is known that lies here."""
+        if self.known_as is None or not place.is_relative_to(self.folder):
+            return str(place)
+        return f"{self.known_as}/{place.relative_to(self.folder).as_posix()}"
 
     def series(self) -> list[Path]:
         """The files of its metrics."""
@@ -36,7 +46,8 @@ class Rank(msgspec.Struct):
         for folder in self.metrics:
             for entry in _entries(folder):
                 match = _OLD_METRIC.fullmatch(entry.name)
-                if match is not None and int(match["rank"]) == self.rank:
+                kind = entry.is_dir() if entry.name.endswith(".zarr") else entry.is_file()
+                if match is not None and int(match["rank"]) == self.rank and kind:
                     found.append(Path(entry.path))
         return sorted(found)
 
@@ -63,7 +74,7 @@ def is_run_folder(path: Path) -> bool:
 def run_folders(path: Path) -> list[Path]:
     """Folders of runs right under a folder."""
     found = [Path(entry.path) for entry in _entries(path) if _FOLDER.fullmatch(entry.name)]
-    return sorted(folder for folder in found if is_run_folder(folder))
+    return sorted(f for f in found if is_run_folder(f) and not is_own_folder(f))
 
 
 def siblings(folder: Path) -> list[Path]:
@@ -76,7 +87,7 @@ def siblings(folder: Path) -> list[Path]:
         other = _FOLDER.fullmatch(entry.name)
         if other is not None and other["name"] == match["name"] and entry.name != folder.name:
             found.append(Path(entry.path))
-    return sorted(found)
+    return sorted(folder for folder in found if not is_own_folder(folder))
 
 
 def ranks(folder: Path) -> Iterator[list[Rank]]:
@@ -88,7 +99,9 @@ def ranks(folder: Path) -> Iterator[list[Rank]]:
     parts: dict[int, list[Path]] = {}
     for entry in sorted(_entries(folder), key=lambda entry: entry.name):
         if (match := _DOCUMENT.fullmatch(entry.name)) is not None:
-            rank = Rank(int(match["rank"]), match["name"], folder, Path(entry.path))
+            # A pipe would wait for ever, and a link may lead nowhere.
+            document = Path(entry.path) if entry.is_file() else None
+            rank = Rank(int(match["rank"]), match["name"], folder, document)
             runs.setdefault((match["name"], match["run"]), {})[rank.rank] = rank
         elif (match := _PART.fullmatch(entry.name)) is not None:
             parts.setdefault(int(match["rank"]), []).append(Path(entry.path))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 SUFFIXES = (".csv", ".nc", ".zarr")
 
 _NUMBER = re.compile(r"(?:np\.\w+\()?([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+|inf|nan))\)?", re.I)
+_LONGEST_ROW = 4096
 _SEPARATORS = ",\t;|"
 
 
@@ -50,12 +52,13 @@ class SeriesError(ValueError):
 
 def read(path: Path) -> Series:
     """Raises SeriesError or OSError."""
+    if not (stat.S_ISDIR if path.suffix == ".zarr" else stat.S_ISREG)(path.stat().st_mode):
+        raise SeriesError("it is no file")
     if path.suffix == ".csv":
         return _csv(path)
     reader = {".nc": _netcdf, ".zarr": _zarr}.get(path.suffix)
     if reader is None:
         raise SeriesError(f"no format of metrics that is known: {path.suffix or path.name}")
-    path.lstat()
     try:
         values, times, names = reader(path)
     except SeriesError:
@@ -96,19 +99,21 @@ def _summary(rows: Iterable[tuple[float | None, int]], names: tuple[str, ...]) -
 def _csv(path: Path) -> Series:
     """The columns are step, value and time; the first row is their names, or what the series
     is of. A last row that is cut short, of a writer that was killed, is none."""
-    text = path.read_text("utf-8", "replace")
-    head, _, rest = text.partition("\n")
-    separator = max(_SEPARATORS, key=head.count)
-    names = tuple(head.strip().split(separator))
-    if names[1:2] == ("value",) or head.count(separator) < 2:
-        names = ()
-    bad: list[str] = []
-    found = _summary(_rows(rest, separator, bad), names)
-    return found._replace(unreadable=len(bad))
+    bad: list[int] = [0]
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        head = file.readline(_LONGEST_ROW)
+        separator = max(_SEPARATORS, key=head.count)
+        names = tuple(head.strip().split(separator))
+        if names[1:2] == ("value",) or head.count(separator) < 2:
+            names = ()
+        found = _summary(_rows(file, separator, bad), names)
+    return found._replace(unreadable=bad[0])
 
 
-def _rows(text: str, separator: str, bad: list[str]) -> Iterator[tuple[float | None, int]]:
-    for line in text.split("\n")[:-1]:
+def _rows(file: TextIO, separator: str, bad: list[int]) -> Iterator[tuple[float | None, int]]:
+    while line := file.readline(_LONGEST_ROW):
+        if not line.endswith("\n") and len(line) < _LONGEST_ROW:
+            return
         if not line.strip():
             continue
         try:
@@ -116,7 +121,7 @@ def _rows(text: str, separator: str, bad: list[str]) -> Iterator[tuple[float | N
             number = None if value in ("None", "") else float(value)
             yield number, int(float(moment)) if moment not in ("None", "") else 0
         except (ValueError, OverflowError):
-            bad.append(line)
+            bad[0] += 1
 
 
 _Arrays = tuple[Iterable[float | None], Iterable[int], tuple[str, ...]]
@@ -137,21 +142,25 @@ def _netcdf(path: Path) -> _Arrays:
         arrays = data.variables if hasattr(data, "variables") else data
         said = data.__dict__ if hasattr(data, "variables") else dict(data.attrs)
         names = tuple(_text(said.get(name, "")) for name in ("_name", "_context", "_source"))
-        return _floats(arrays["values"][:]), _whole(arrays["timestamps"][:]), names
+        return _written(arrays["values"]), _whole(_written(arrays["timestamps"])), names
+
+
+def _written(array: Any) -> list[Any]:
+    """A variable's values, None for what was never written: netCDF4 masks it, by h5py it is
+    what NetCDF fills up with; HDF5 itself fills up with 0."""
+    fill = getattr(array, "fillvalue", None)
+    found: list[Any] = array[:].tolist()
+    return [None if value is None or (fill and value == fill) else value for value in found]
 
 
 def _zarr(path: Path) -> _Arrays:
     data = _library("zarr").open_group(str(path), mode="r")
     names = tuple(_text(data.attrs.get(name, "")) for name in ("_name", "_context", "_source"))
-    return _floats(data["values"][:]), _whole(data["timestamps"][:]), names
+    return data["values"][:].tolist(), _whole(data["timestamps"][:].tolist()), names
 
 
-def _floats(array: Any) -> list[float | None]:
-    return [None if value is None else float(value) for value in array.tolist()]
-
-
-def _whole(array: Any) -> list[int]:
-    return [int(value or 0) for value in array.tolist()]
+def _whole(values: list[Any]) -> list[int]:
+    return [int(value or 0) for value in values]
 
 
 def _text(value: Any) -> str:

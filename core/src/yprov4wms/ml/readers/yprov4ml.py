@@ -70,6 +70,15 @@ class YProv4MLReader:
         return [_run(group) for group in groups]
 
 
+def unpacked(folder: Path, known_as: str, source: Path, directory: Path | None) -> list[ChildRun]:
+    """The runs in a folder that was unpacked from ``source``, where it is known by a name."""
+    found = list(layout.ranks(folder))
+    for rank in (rank for ranks in found for rank in ranks):
+        rank.known_as = known_as
+    runs = [_run(group) for group in _grouped(found, directory)]
+    return [msgspec.structs.replace(run, sources=(str(source),)) for run in runs]
+
+
 def _beside(folder: Path, own: list[list[Rank]]) -> list[list[Rank]]:
     """What may be other ranks of the same run: skewed by a second, each makes a folder."""
     numbers = {rank.rank for ranks in own for rank in ranks}
@@ -82,12 +91,13 @@ def _grouped(found: list[list[Rank]], directory: Path | None) -> list[list[_Part
     groups: list[list[_Part]] = []
     parts = [[_part(rank, directory) for rank in ranks] for ranks in found]
     for new in sorted(parts, key=lambda some: min((p.began or "" for p in some), default="")):
-        for group in reversed(groups):
-            if _is_one(group, new):
-                group += new
-                break
-        else:
-            groups.append(new)
+        fitting = [group for group in groups if _is_one(group, new)]
+        if len(fitting) == 1:
+            fitting[0] += new
+            continue
+        groups.append(new)
+        if fitting:
+            new[0].draft.notes["rank that may be of several runs: a run of its own"] += 1
     return [sorted(group, key=lambda part: part.rank.rank) for group in groups if group]
 
 
@@ -199,7 +209,7 @@ def _run(parts: list[_Part]) -> ChildRun:
     place = first.rank.document or first.rank.folder
     # A rank without a document has no id that others would find again.
     run = next((part.id for part in parts if part.version), first.id)
-    content, repaired = draft.written(run, root, str(place))
+    content, repaired = draft.written(run, root, first.rank.told(place))
     return ChildRun(
         dialect=DIALECT,
         version=next((part.version for part in parts if part.version), None),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from prov.model import ProvDocument  # type: ignore[import-untyped]
+from prov.model import ProvDocument
 
 from yprov4wms.plain import text
 from yprov_cwl_runner.research_object.log import last_name
