@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -179,6 +180,21 @@ def test_what_holds_more_than_its_buffer_has_no_fingerprint():
     assert fingerprint(np.array(["a", object()], dtype=object)) is None
     assert fingerprint(np.ma.masked_array([1, 2], [True, False])) is None
     assert fingerprint([1, 2]) is None
+    assert fingerprint((np.arange(3), [1, 2, 3])) is None
+    assert fingerprint({"a": np.arange(3), "b": np.array([None])}) is None
+
+
+def test_what_is_made_of_arrays_has_a_fingerprint_of_its_parts():
+    pair = np.arange(6.0).reshape(3, 2), np.arange(3)
+    found = _objects.dataset(pair)
+    assert found["samples"] == 3
+    parts = [json.dumps([str(i), fingerprint(part)]) + "\n" for i, part in enumerate(pair)]
+    assert found["sha256"] == hashlib.sha256("".join(parts).encode()).hexdigest()
+    assert fingerprint(list(pair)) == found["sha256"]
+    assert fingerprint(pair[::-1]) != found["sha256"]
+    named = {"data": pair[0], "target": pair[1]}
+    assert fingerprint(named) not in (None, found["sha256"])
+    assert fingerprint(named) != fingerprint({"data": pair[0], "labels": pair[1]})
 
 
 class Dataset:

@@ -127,7 +127,7 @@ def test_ranks_of_any_launcher_are_one_run(launcher, launch, tmp_path):
     assert not list(folder.rglob("fates"))
 
 
-@pytest.mark.parametrize(("size", "skew"), [(4, 30.0), (16, 4.0), (64, 6.0)])
+@pytest.mark.parametrize(("size", "skew"), [(4, 8.0), (16, 4.0), (64, 6.0)])
 def test_ranks_that_come_late_join_and_a_dead_one_is_marked(size, skew, launch, tmp_path):
     dead = size // 2
     processes = []

@@ -1,4 +1,4 @@
-"""``yprov4wms export``: the combined document of a run, or its step graph."""
+"""``yprov4wms export``: the combined document of a run, its step graph, OpenLineage events."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from yprov4wms.prov.library import LibraryError
 from yprov4wms.replay import replay_workflow
 from yprov4wms.run import Run
 from yprov4wms.settings import load
-from yprov4wms.store import RunFolder, Store, write_atomically
+from yprov4wms.store import RunFolder, Store, StoreError, write_atomically
 
 PROV_JSON = "prov-json"
+OPENLINEAGE = "openlineage"
 
 
 @click.command(
@@ -37,6 +38,8 @@ Examples:
   yprov4wms export latest --nest bundle -o -        to standard output
   yprov4wms export latest --format mermaid -o graph.mmd
   yprov4wms export latest --format turtle -o run.ttl
+  yprov4wms export latest --format openlineage -o events.jsonl
+  yprov4wms export latest --format openlineage --to openlineage.yml
 """,
     help=f"""Write the provenance document of a run.
 
@@ -51,19 +54,43 @@ known. The same record always gives the same bytes.""",
     "form",
     default=PROV_JSON,
     show_default=True,
-    type=click.Choice([PROV_JSON, *rdf.FORMATS, *FORMATS]),
-    help="The document, also in RDF (by prov and rdflib), or the step graph.",
+    type=click.Choice([PROV_JSON, *rdf.FORMATS, OPENLINEAGE, *FORMATS]),
+    help="The document, also in RDF (by prov and rdflib), OpenLineage events, or the step graph.",
 )
 @click.option(
     "--nest",
     type=click.Choice(["flatten", "bundle", "link"]),
     help="How child runs enter the document (default: $YPROV_NEST, else flatten).",
 )
-def command(run: str, store: str, output: str | None, form: str, nest: str | None) -> None:
+@click.option(
+    "--to",
+    metavar="CONFIG|env",
+    help="Send the OpenLineage events as this file of openlineage-python says, or, with `env`, "
+    "as that library finds its configuration itself.",
+)
+@click.option(
+    "--namespace",
+    envvar="OPENLINEAGE_NAMESPACE",
+    help="Of the OpenLineage jobs (default: $OPENLINEAGE_NAMESPACE, else the engine's name).",
+)
+def command(
+    run: str,
+    store: str,
+    output: str | None,
+    form: str,
+    nest: str | None,
+    to: str | None,
+    namespace: str | None,
+) -> None:
+    if to is not None and form != OPENLINEAGE:
+        raise click.UsageError(f"--to sends OpenLineage events: add --format {OPENLINEAGE}")
     if output is not None and not output.strip():
         raise click.UsageError("--output is empty: name a file, or - for standard output")
     folder = Store(store).find(run)
     mode = load({"nest": nest}).nest
+    if form == OPENLINEAGE:
+        _lineage(folder, output, to, namespace or None)
+        return
     if form in rdf.FORMATS:
         _rdf(folder, form, output, mode)
         return
@@ -88,10 +115,14 @@ def command(run: str, store: str, output: str | None, form: str, nest: str | Non
                 lambda done: progress.update(bar, description=f"tasks written: {done}"),
             )
         click.echo(target)
-    for problem in found.problems[:20]:
+    _warn(found.problems)
+
+
+def _warn(problems: list[str]) -> None:
+    for problem in problems[:20]:
         click.echo(f"yprov4wms: warning: {style.plain(problem)}", err=True)
-    if len(found.problems) > 20:
-        click.echo(f"yprov4wms: warning: {len(found.problems) - 20} more", err=True)
+    if len(problems) > 20:
+        click.echo(f"yprov4wms: warning: {len(problems) - 20} more", err=True)
 
 
 def _graph(folder: RunFolder, form: str, output: str | None) -> None:
@@ -99,6 +130,29 @@ def _graph(folder: RunFolder, form: str, output: str | None) -> None:
     graph = StepGraph.of(run)
 
     _put(output, lambda file: write_graph(graph, form, file))
+
+
+def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: str | None) -> None:
+    # What only this format needs is imported with it.
+    from yprov4wms.export import openlineage
+    from yprov4wms.export.openlineage import send
+
+    run = document.read(folder)
+    if not isinstance(run, Run):
+        raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
+    events = openlineage.lineage(run, folder, namespace)
+    if to is None or output is not None:
+        _put(output, lambda file: openlineage.write(events, file))
+    if to is not None:
+        try:
+            sent = send.send(events, to)
+        except send.SendError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"yprov4wms: {sent} events were sent", err=True)
+    if events.untimed:
+        text = f"{events.untimed} events are left out: their times are not known"
+        click.echo(f"yprov4wms: warning: {text}", err=True)
+    _warn(run.problems)
 
 
 def _rdf(folder: RunFolder, form: str, output: str | None, mode: str) -> None:
@@ -117,9 +171,8 @@ def _put(output: str | None, write: Callable[[BinaryIO], object]) -> None:
         write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        name = output
-        with _writing(name):
-            write_atomically(name, lambda file: document.compressed(file, name, write))
+        with _writing(output):
+            write_atomically(output, lambda file: document.compressed(file, output, write))
         click.echo(output)
 
 

@@ -10,7 +10,7 @@ from posixpath import normpath
 from typing import BinaryIO, cast
 
 from yprov4wms.events import ChildAttached
-from yprov4wms.prov.document import WorkflowDocument
+from yprov4wms.prov.document import ChildReader, WorkflowDocument
 from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.replay import replay
 from yprov4wms.run import MLRun, Run
@@ -70,6 +70,15 @@ def build(
         from yprov4wms.ml import document as ml_document
 
         return ml_document.build(run, folder)
+    read_child, extra = child_documents(run, folder)
+    return WorkflowDocument(run, read_child, nest, extra, progress).build()
+
+
+def child_documents(
+    run: Run, folder: RunFolder
+) -> tuple[ChildReader, dict[tuple[str, int], list[ChildAttached]]]:
+    """What reads the document of a child run; and, by task and key of their attempts, those of
+    which no event tells."""
     late = _late_children(folder, run)
     contents = {id(child): content for found in late.values() for child, content in found}
     extra = {key: [child for child, _ in found] for key, found in late.items()}
@@ -77,7 +86,7 @@ def build(
     def read_child(child: ChildAttached) -> bytes:
         return contents.get(id(child)) or _kept(folder, child)
 
-    return WorkflowDocument(run, read_child, nest, extra, progress).build()
+    return read_child, extra
 
 
 def children(run: Run, folder: RunFolder) -> Iterator[tuple[ChildAttached, bytes | None]]:

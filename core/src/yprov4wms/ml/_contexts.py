@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from yprov4wms.ml.recorder import ActiveRun
+    from yprov4wms.ml._logging import Logging
 
 _current: ContextVar[str | None] = ContextVar("yprov4wms.ml.context", default=None)
 
@@ -22,7 +22,7 @@ class Context:
     of what it is a part.
     """
 
-    def __init__(self, run: ActiveRun, name: str, parent: str | None) -> None:
+    def __init__(self, run: Logging, name: str, parent: str | None) -> None:
         self._run = run
         self.name = name
         self._parent = parent

@@ -157,7 +157,9 @@ def dataset(value: Any, *, hashed: bool = True) -> dict[str, Any]:
     """Fields of an MLDataset event: ``samples``, ``shape``, ``sha256``, ``attributes``.
 
     samples: the length of the data set itself, not of a loader's batches. sha256: of NumPy
-    arrays, over data type, shape and the elements' bytes in C order.
+    arrays and of PyTorch's tensors in memory, over data type, shape and the elements' bytes in
+    C order; of what is made of such (a tuple, list or dictionary, a table, a TensorDataset)
+    over the names of its parts and their checksums.
     """
     attributes: dict[str, Any] = {"class": class_name(value)}
     source = value
@@ -177,6 +179,9 @@ def dataset(value: Any, *, hashed: bool = True) -> dict[str, Any]:
     if hashed and (digest := _tried(_fingerprint, source)) is not None:
         fields["sha256"] = digest
         attributes["sha256_of"] = "dtype, shape, elements in C order"
+    elif hashed and (digest := _tried(_fingerprint_of_parts, source)) is not None:
+        fields["sha256"] = digest
+        attributes["sha256_of"] = "of each part: its name, and sha256 of dtype, shape, elements"
     return {**fields, "attributes": attributes}
 
 
@@ -227,7 +232,32 @@ def _types(value: Any) -> Any:
     return str(value.dtype)
 
 
+def _fingerprint_of_parts(value: Any) -> str | None:
+    """None where a part is none that has a checksum."""
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, tuple | list):
+        parts = list(enumerate(value))
+    elif class_name(value) == "torch.utils.data.dataset.TensorDataset":
+        parts = list(enumerate(value.tensors))
+    elif class_name(value).startswith("pandas.") and hasattr(value, "columns"):
+        parts = [(name, column.to_numpy()) for name, column in value.items()]
+    else:
+        return None
+    if not parts or len(parts) > MAX_ITEMS:
+        return None
+    digest = hashlib.sha256()
+    for name, part in parts:
+        sha256 = _tried(_fingerprint, part)
+        if sha256 is None:
+            return None
+        digest.update(json.dumps([str(name), sha256]).encode() + b"\n")
+    return digest.hexdigest()
+
+
 def _fingerprint(array: Any) -> str | None:
+    if class_name(array) == "torch.Tensor" and array.device.type == "cpu":
+        array = array.detach().numpy()
     # Of subclasses it is not known what else they hold: a mask, a unit.
     if class_name(array) not in ("numpy.ndarray", "numpy.memmap") or array.dtype.hasobject:
         return None
