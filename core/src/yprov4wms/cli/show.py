@@ -332,18 +332,19 @@ def _ml_run(console: Console, run: MLRun, folder: RunFolder) -> None:
         ("host", start.host),
         ("error", end.error if end else None),
     ]
-    lines += [("parameter", f"{p.name} = {p.value}") for p in run.params]
+    # Ranks mostly tell the same.
+    lines += dict.fromkeys(("parameter", f"{p.name} = {p.value}") for p in run.params)
     for series in all_series(run, folder):
         name = _metric_name(series.context, series.name)
         if series.rank is not None:
             name = f"{name} (rank {series.rank})"
         lines.append(("metric", f"{name}: {_figures(series.summary())}"))
-    lines += [
+    lines += dict.fromkeys(
         ("dataset", f"{d.name} ({d.samples} samples)" if d.samples is not None else d.name)
         for d in run.datasets
-    ]
-    lines += [("model", m.name) for m in run.models]
-    lines += [("artifact", f"{a.name}: {a.file.path}") for a in run.artifacts]
+    )
+    lines += dict.fromkeys(("model", m.name) for m in run.models)
+    lines += dict.fromkeys(("artifact", f"{a.name}: {a.file.path}") for a in run.artifacts)
     _pairs(console, lines)
     _footer(console, folder)
 

@@ -12,7 +12,7 @@
 
 The functions are those of yProv4ML 3.2, and more: ``import yprov4wms.ml as yprov4ml`` in
 its place runs its scripts. What is logged is on disk when the call returns, the values of
-metrics within a second, and survives ``kill -9``. Under a task that yprov4wms started, the
+metrics within half a second, and survives ``kill -9``. Under a task that yprov4wms started, the
 run is nested in it; elsewhere it lies in a store of its own.
 
 The functions act on the one run that is active in this process, and may be called from
@@ -144,7 +144,7 @@ def start_run(
             is made at its end, stand in a folder ``<experiment>_<number>``; else they are in
             the run's folder in the store.
         collect_all_processes: False to record the first rank alone.
-        save_after_n_logs: Taken for yProv4ML's sake: all is written within a second.
+        save_after_n_logs: Taken for yProv4ML's sake: all is written within half a second.
         rank: Of this process, from 0, where no variable tells it.
         metrics_file_type: ``csv``, ``netcdf`` (``nc``), ``zarr`` or ``parquet``: the
             metrics are written in this format, too, when the run ends (`metrics.export`).
