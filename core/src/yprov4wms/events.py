@@ -624,9 +624,12 @@ class MLSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class MLRunEnded(Event, tag="ml-run-ended", kw_only=True):
+    """series: those that this process logged; metrics: the file of their values."""
+
     status: Status
     error: str | None = None
     series: list[MLSummary] | None = None
+    metrics: File | None = None
 
 
 AnyEvent: TypeAlias = (

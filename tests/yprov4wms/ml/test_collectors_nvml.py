@@ -146,6 +146,8 @@ def test_the_background_and_a_forked_child_read_devices_on_their_own(library, sc
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         ml.end_run()
         """,
+        # Newer Pythons warn of any fork beside a thread.
+        *("-W", "ignore::DeprecationWarning"),
         LD_LIBRARY_PATH=library(),
     )
     assert (done.stdout, done.stderr) == ("7\n", "")

@@ -326,7 +326,8 @@ def test_the_energy_of_the_whole_run_is_sampled(tmp_path, monkeypatch, record):
 
 
 def test_a_forked_child_has_a_sampler_of_its_own_and_leaves_the_parents_alone(script, records):
-    done = script("""
+    done = script(
+        """
         ml.start_run("parent", sample_interval=0.05)
         time.sleep(0.2)
         pid = os.fork()
@@ -336,7 +337,10 @@ def test_a_forked_child_has_a_sampler_of_its_own_and_leaves_the_parents_alone(sc
             os._exit(7)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         ml.end_run()
-    """)
+    """,
+        # Newer Pythons warn of any fork beside a thread.
+        *("-W", "ignore::DeprecationWarning"),
+    )
     assert (done.stdout, done.stderr) == ("7\n", "")
     parent, child = records()
     assert parent.start.experiment == "parent"

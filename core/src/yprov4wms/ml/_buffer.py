@@ -117,15 +117,23 @@ class Buffer:
         if high is not None and (known[4] is None or high > known[4]):
             known[4] = high
 
-    def close(self) -> list[dict[str, Any]]:
-        """Write the rest, and give the summary of each series, as ``events.MLSummary`` has it.
+    def close(self, *, hashed: bool = True) -> None:
+        """Write the rest, and close the file. Raises OSError, or any error of the store's backend.
 
-        Raises OSError, or any error of the store's backend.
+        hashed: with its checksum.
         """
         self.known = {}
         self.flush(wait=True)
         if self._file is not None:
-            self._file.close()
+            self._file.close(hashed=hashed)
+
+    @property
+    def file(self) -> dict[str, Any] | None:
+        """What the file is, when it has been closed, as ``events.File`` has it."""
+        return self._file.told if self._file is not None else None
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Of each series, as ``events.MLSummary`` has it."""
         names = ("count", "first", "last", "min", "max")
         return [
             {

@@ -115,6 +115,8 @@ class SeriesFile:
         self._file = base / f"{writer}{SUFFIX}"
         self._fd = -1
         self._stat: os.stat_result | None = None
+        #: What it is when it is closed, as ``events.File`` has it; None without values.
+        self.told: dict[str, Any] | None = None
 
     def append(self, block: bytes) -> None:
         """Write one block; it survives ``kill -9`` when this returns.
@@ -145,8 +147,10 @@ class SeriesFile:
         except OSError:
             return False
 
-    def close(self) -> None:
+    def close(self, *, hashed: bool = True) -> None:
         """Force to the disk what was written, and upload it where the store is remote.
+
+        hashed: with a sha256 in ``told``.
 
         Raises OSError, or any error of the store's backend; a spooled file that could not
         be sent stays for `upload`.
@@ -159,15 +163,23 @@ class SeriesFile:
                 getattr(os, "fdatasync", os.fsync)(fd)
             finally:
                 os.close(fd)
+        self.told = {"path": self.path, "size": self._file.stat().st_size}
+        if hashed:
+            import hashlib
+
+            with self._file.open("rb") as file:
+                self.told["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         if self._remote:
-            upload(self._location)
+            # Others of this host may be ranks that write still.
+            upload(self._location, self._file.name)
 
 
-def upload(location: str) -> None:
-    """Send what this host has spooled of the metrics of the run at a URL."""
+def upload(location: str, name: str = "*" + SUFFIX) -> None:
+    """Send what this host has spooled of the metrics of the run at a URL; name: of one file,
+    or a pattern of several whose writers live no more."""
     folder = spool(location)
     fs = journal.filesystem(location)
-    for path in sorted(folder.glob("*" + SUFFIX)):
+    for path in sorted(folder.glob(name)):
         journal.put(fs, f"{location}/{FOLDER}/{path.name}", path.read_bytes())
         path.unlink()
     with contextlib.suppress(OSError):

@@ -299,6 +299,8 @@ class _Document:
     def _metric(self, metric: MLMetricDeclared, summary: metrics.Summary | None) -> None:
         rank = self._ranks.get(metric.writer)
         several = self._several and rank is not None
+        end = rank.end if rank is not None else None
+        file = end.metrics if end is not None else None
         values: dict[str, Any] = {
             "prov:label": metric.name,
             "prov:type": Type.METRIC,
@@ -308,6 +310,7 @@ class _Document:
             "yprov4wms:unit": metric.unit,
             "dcterms:identifier": self._place + metric.path,
             "yprov4wms:series": metric.series,
+            "yprov4wms:sha256": file.sha256 if file is not None else None,
         }
         if summary is not None:
             values |= {

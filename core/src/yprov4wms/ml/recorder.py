@@ -221,10 +221,10 @@ class ActiveRun(Logging):
         with self._lock:
             if self.ended:
                 return
-            series: list[dict[str, Any]] = []
             with self._log.guarded("storing metrics"):
-                series = self.buffer.close()
-            last = {"kind": "ml-run-ended", **known(**found._asdict(), series=series or None)}
+                self.buffer.close(hashed=self._settings.hash != "none")
+            last: dict[str, Any] = {"kind": "ml-run-ended", **known(**found._asdict())}
+            last |= known(series=self.buffer.summaries() or None, metrics=self.buffer.file)
             self._log.close(last)
             self._closed = "ended"
             self._guard.remove()
