@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from yprov4wms.ml import _checks
 from yprov4wms.ml._contexts import Context, current
+from yprov4wms.ml._log import warn
 
 if TYPE_CHECKING:
     from yprov4wms.ml._artifacts import Artifacts
@@ -28,6 +29,7 @@ _now = time.time_ns
 class Logging:
     """The part of `yprov4wms.ml.recorder.ActiveRun` that scripts call while it goes on."""
 
+    id: str
     wanted: Wanted
     folder: RunFolder
     artifacts: Artifacts
@@ -40,9 +42,7 @@ class Logging:
     _log: EventLog
     _numbers: dict[tuple[str, str | None, str | None], int]
     _settings: Settings
-
-    def _takes(self) -> bool:
-        raise NotImplementedError
+    _title: str
 
     def log_param(
         self,
@@ -269,6 +269,26 @@ class Logging:
                 self._value(key, sample.value, step, _now(), sample.unit)
 
     # -- below -------------------------------------------------------------------
+
+    def _takes(self) -> bool:
+        """Whether to log; raises RuntimeError after the end.
+
+        To be asked before the lock is taken: in a forked child it may be held for ever, by
+        a thread that the child has not got.
+        """
+        if self._closed is None:
+            if self._guard.dying is not None:
+                self._guard.alive()
+            return True
+        if self._closed == "ended":
+            raise RuntimeError(f"ML run {self._title} ({self.id}) has ended")
+        if self._closed == "forked":
+            self._closed = "forked, and told"
+            warn(
+                f"ML run {self._title} belongs to the parent process: "
+                "what a forked child logs is not recorded"
+            )
+        return False
 
     def _write(self, context: str | None, event: dict[str, Any]) -> None:
         context = _checks.optional_name("context", context)

@@ -23,7 +23,7 @@ from yprov4wms.ml._contexts import current
 from yprov4wms.ml._fate import Watch
 from yprov4wms.ml._keeper import Keeper
 from yprov4wms.ml._lifetime import CANCELLED, COMPLETED, FAILED, Guard, Outcome, outcome
-from yprov4wms.ml._log import EventLog, RecordingWarning, warn
+from yprov4wms.ml._log import EventLog, RecordingWarning
 from yprov4wms.ml._logging import Logging, known
 from yprov4wms.ml._series import SeriesFile
 from yprov4wms.store import RunFolder, new_run_id
@@ -247,26 +247,6 @@ class ActiveRun(Logging):
     def _doubt(self) -> None:
         """The process seems to die: what is logged next tells whether it does."""
         self.buffer.known.clear()
-
-    def _takes(self) -> bool:
-        """Whether to log; raises RuntimeError after the end.
-
-        To be asked before the lock is taken: in a forked child it may be held for ever, by
-        a thread that the child has not got.
-        """
-        if self._closed is None:
-            if self._guard.dying is not None:
-                self._guard.alive()
-            return True
-        if self._closed == "ended":
-            raise RuntimeError(f"ML run {self._title} ({self.id}) has ended")
-        if self._closed == "forked":
-            self._closed = "forked, and told"
-            warn(
-                f"ML run {self._title} belongs to the parent process: "
-                "what a forked child logs is not recorded"
-            )
-        return False
 
 
 # -- the one active run ----------------------------------------------------------
