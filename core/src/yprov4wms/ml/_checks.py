@@ -10,9 +10,9 @@ from typing import Any
 def name(what: str, value: object) -> str:
     """A name as a plain string; raises TypeError or ValueError that says what it would name."""
     if not isinstance(value, str):
-        raise TypeError(f"the name of a {what} is a string, not {value!r}")
+        raise TypeError(f"the {what} name is a string, not {value!r}")
     if not value:
-        raise ValueError(f"the name of a {what} is empty")
+        raise ValueError(f"the {what} name is empty")
     return str.__str__(value)
 
 
