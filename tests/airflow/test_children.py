@@ -37,11 +37,15 @@ DAG = """
 
         @task(**LATER)
         def together(name, other):
-            open(f"{HERE}/{name}", "w").close()
-            until = time.monotonic() + 60
-            while not os.path.exists(f"{HERE}/{other}") and time.monotonic() < until:
-                time.sleep(0.1)
+            def meet(when):
+                open(f"{HERE}/{name}.{when}", "w").close()
+                until = time.monotonic() + 60
+                while not os.path.exists(f"{HERE}/{other}.{when}") and time.monotonic() < until:
+                    time.sleep(0.1)
+
+            meet("began")
             train("prov", name)
+            meet("trained")  # else one may be looked for while it is half written
 
         @task(**LATER)
         def killed():
