@@ -354,6 +354,17 @@ class Run(msgspec.Struct):
         for task in self.tasks.values():
             yield from task.attempts
 
+    def container(self, task: Task) -> Task | None:
+        """The task that contains this one and ran; None in a circle of containers."""
+        seen = {task.id}
+        parent = found = self.tasks.get(task.parent) if task.parent else None
+        while parent is not None:
+            if parent.id in seen:
+                return None
+            seen.add(parent.id)
+            parent = self.tasks.get(parent.parent) if parent.parent else None
+        return found if found and found.attempts else None
+
     def statuses(self) -> dict[str, Status]:
         """The status of each task, those that never ran included.
 

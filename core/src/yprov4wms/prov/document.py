@@ -245,7 +245,7 @@ class WorkflowDocument:
         }
         self._writer.element("entity", identifier, attributes(values))
         self._writer.relation("wasDerivedFrom", identifier, self._plan.step(task.step))
-        container = self._container(task)
+        container = self._run.container(task)
         if container is not None:
             part_of = f'"yprov4wms:link":"{Link.PART_OF}"'
             around = attempt_id(container.attempts[-1])
@@ -331,7 +331,7 @@ class WorkflowDocument:
         writer = self._writer
         step = self._plan.step(task.step)
         writer.relation("wasAssociatedWith", identifier, ENGINE, f'"prov:plan":"{step}"')
-        container = self._container(task)
+        container = self._run.container(task)
         writer.relation(
             "wasInformedBy",
             identifier,
@@ -362,21 +362,10 @@ class WorkflowDocument:
                     left.update(path for path, _ in self._files.parts(file))
         return path in left
 
-    def _container(self, task: Task) -> Task | None:
-        """The task that contains this one and ran; None in a circle of containers."""
-        seen = {task.id}
-        parent = found = self._run.tasks.get(task.parent) if task.parent else None
-        while parent is not None:
-            if parent.id in seen:
-                return None
-            seen.add(parent.id)
-            parent = self._run.tasks.get(parent.parent) if parent.parent else None
-        return found if found and found.attempts else None
-
     def _is_inside(self, member: Attempt, container: Attempt) -> bool:
         """Whether the document says so: by ``part-of``, at any depth."""
         task: Task | None = self._run.tasks[member.task]
-        while task is not None and (task := self._container(task)) is not None:
+        while task is not None and (task := self._run.container(task)) is not None:
             if task.attempts[-1] is container:
                 return True
         return False

@@ -244,22 +244,11 @@ class Lineage:
         root_id, root = self._run_id, self._jobs.workflow
         if self._around is not None:
             root_id, root = self._around.root_id, self._around.root
-        container = self._container(task)
+        container = self._run.container(task)
         if container is None:
             return facets.parent(self._run_id, self._jobs.workflow, root_id, root)
         run_id = attempt_run_id(self._run.id, container.id, container.attempts[-1].key)
         return facets.parent(run_id, self._jobs.task(container), root_id, root)
-
-    def _container(self, task: Task) -> Task | None:
-        """The task that contains this one and ran; None in a circle of containers."""
-        seen = {task.id}
-        parent = found = self._run.tasks.get(task.parent) if task.parent else None
-        while parent is not None:
-            if parent.id in seen:
-                return None
-            seen.add(parent.id)
-            parent = self._run.tasks.get(parent.parent) if parent.parent else None
-        return found if found and found.attempts else None
 
     def _upstream(self, task: Task, finished: str | None) -> list[tuple[Name, str | None]]:
         """The jobs that a task depends on, each with its last run that began before that."""
