@@ -159,6 +159,14 @@ class Recorder:
         for kind, cause in broken:
             self.failed(f"encoding a {kind}", cause)
 
+    def announce(self, start: events.RunStarted) -> None:
+        """Leave a note of this run with the one inside which it was started, if there is one."""
+        if start.parent is not None and self.recording:
+            from yprov4wms import nested
+
+            with self.guard("noting this run with the one around it"):
+                nested.announce(start.parent, self.folder)
+
     def guard(self, where: str, task: str | None = None, attempt: int | None = None) -> Guard:
         """Swallow what the body raises: a warning, and a record of it in the run."""
         return Guard(self, where, task, attempt)

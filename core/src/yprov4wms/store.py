@@ -193,25 +193,19 @@ class RunFolder:
         return {"ml/" + entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries}
 
     def take_in(self, spool: str) -> None:
-        """Copy the ML runs of this run from ``spool``, a local store that a container wrote to.
+        """Copy what a container wrote to the local store ``spool``: the ML runs of this run, and
+        the runs inside it.
 
         Links in it are left out: they may lead anywhere. Raises OSError.
         """
-        source = f"{spool}/{self.run_id}/ml"
-        if not os.path.isdir(source):  # noqa: PTH112 - once per task
-            return
-        for folder, _, names in os.walk(source):
-            for name in names:
-                path = f"{folder}/{name}"
-                if os.path.islink(path):  # noqa: PTH114
-                    continue
-                content = Path(path).read_bytes()
-                target = f"{self.location}/ml{path[len(source) :]}"
-                if self.remote:
-                    journal.put(journal.filesystem(target), target, content)
-                else:
-                    Path(target).parent.mkdir(parents=True, exist_ok=True)
-                    Path(target).write_bytes(content)
+        store = self.location.rpartition("/")[0]
+        for name in (f"{self.run_id}/ml", f"{self.run_id}/runs"):
+            _copy(f"{spool}/{name}", f"{store}/{name}")
+        if os.path.isdir(f"{spool}/{self.run_id}/runs"):  # noqa: PTH112
+            for name in os.listdir(spool):  # noqa: PTH208
+                inner = RunFolder(f"{spool}/{name}")
+                if name != self.run_id and os.path.isdir(inner.events):  # noqa: PTH112
+                    _copy(inner.location, f"{store}/{name}")
 
     def names(self, relative: str) -> list[str]:
         """What lies in a folder of this run, sorted; nothing where there is no such folder."""
@@ -252,6 +246,22 @@ class RunFolder:
         elif not Path(self.location, relative).exists():
             write_atomically(f"{self.location}/{relative}", lambda file: file.write(content))
         return digest
+
+
+def _copy(source: str, target: str) -> None:
+    """The files of a folder at any depth, into a folder or an fsspec URL."""
+    for folder, _, names in os.walk(source):
+        for name in names:
+            path = f"{folder}/{name}"
+            if os.path.islink(path):  # noqa: PTH114
+                continue
+            content = Path(path).read_bytes()
+            place = f"{target}{path[len(source) :]}"
+            if "://" in place:
+                journal.put(journal.filesystem(place), place, content)
+            else:
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                Path(place).write_bytes(content)
 
 
 def write_atomically(path: str, write: Callable[[BinaryIO], object]) -> None:

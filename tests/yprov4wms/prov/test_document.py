@@ -33,8 +33,8 @@ from yprov4wms import events as e
 from yprov4wms.events import File, FileType, Status
 from yprov4wms.graph import StepGraph, task_key
 from yprov4wms.ml import document as ml_document
-from yprov4wms.prov.document import WorkflowDocument, attempt_id, task_plan_id
-from yprov4wms.prov.plan import step_id
+from yprov4wms.prov.document import WorkflowDocument
+from yprov4wms.prov.names import Names
 from yprov4wms.prov.rules import check
 from yprov4wms.prov.vocabulary import ELEMENTS, RELATIONS
 from yprov4wms.replay import fold
@@ -138,8 +138,8 @@ def test_two_runs_share_no_identifier(told: Told) -> None:
 def test_dependencies_are_those_of_the_step_graph(told: Told) -> None:
     run = folded(told.events)
     document = document_of(run, told.children)
-    nodes = {attempt_id(attempt): attempt.task for attempt in run.attempts()}
-    nodes |= {task_plan_id(task): task.id for task in run.tasks.values() if not task.attempts}
+    nodes = {Names().attempt(attempt): attempt.task for attempt in run.attempts()}
+    nodes |= {Names().task_plan(task): task.id for task in run.tasks.values() if not task.attempts}
     found = {
         (nodes[before], nodes[after])
         for section in ("wasInformedBy", "wasInfluencedBy")
@@ -159,14 +159,14 @@ def test_every_attempt_and_every_task_that_never_ran_is_there_with_its_status(to
     run = folded(told.events)
     document = document_of(run, told.children)
     for attempt in run.attempts():
-        found = document["activity"][attempt_id(attempt)].get("yprov4wfs:status")
+        found = document["activity"][Names().attempt(attempt)].get("yprov4wfs:status")
         lost = attempt.end is None and (
             run.end is not None or attempt is not run.tasks[attempt.task].last
         )
         assert found == (None if lost else attempt.status.value)
     statuses = run.statuses()
     for task in run.tasks.values():
-        plan = document["entity"].get(task_plan_id(task))
+        plan = document["entity"].get(Names().task_plan(task))
         assert (plan is None) is bool(task.attempts)
         if plan is not None:
             assert plan["yprov4wfs:status"] == statuses[task.id].value
@@ -439,7 +439,7 @@ def test_a_task_that_never_ran_is_a_plan_with_a_status_and_no_activity(status: s
     assert plan["yprov4wfs:status"] == status
     assert plan["yprov4wms:reason"] == "why"
     assert plan["prov:type"] == "prov:Plan"
-    assert ("run:plan_a", step_id("s")) in related(found, "wasDerivedFrom")
+    assert ("run:plan_a", Names().step("s")) in related(found, "wasDerivedFrom")
     assert ("run:plan_a", by_label(found, "x")) in related(found, "hadMember")
     assert list(found["activity"]) == ["run:workflow_run"]
 
@@ -457,8 +457,8 @@ def test_a_step_depends_on_what_its_tasks_depend_on() -> None:
         *(ends(name) for name in ("m", "o1", "o2", "a")),
     )
     assert sorted(related(found, "wasInfluencedBy", "depends-on")) == [
-        (step_id("agg"), step_id("one")),
-        (step_id("one"), step_id("made")),
+        (Names().step("agg"), Names().step("one")),
+        (Names().step("one"), Names().step("made")),
     ]
 
 
@@ -691,7 +691,7 @@ def test_the_run_has_agents_plan_code_configuration_and_environment() -> None:
     assert run["yprov4wms:recorder_failure"] == "here: E: x"
     assert found["agent"]["run:person"]["yprov4wms:orcid"].endswith("0000-0002-1825-0097")
     assert ("run:engine", "run:person") in related(found, "actedOnBehalfOf")
-    assert ("run:workflow", step_id("s")) in related(found, "hadMember")
+    assert ("run:workflow", Names().step("s")) in related(found, "hadMember")
     environment = found["entity"]["run:environment"]
     assert environment["yprov4wms:version_numpy"] == "2"
     assert ("run:workflow_run", by_label(found, "config.yaml")) in related(found, "used")

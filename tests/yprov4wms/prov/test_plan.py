@@ -6,9 +6,15 @@ from tests.yprov4wms.prov.runs import by_label, content_of, document_of, folded,
 
 from yprov4wms import events as e
 from yprov4wms.events import File, FileType, Port, Status
-from yprov4wms.prov.document import WORKFLOW_RUN
-from yprov4wms.prov.plan import WORKFLOW, port_id, step_id
+from yprov4wms.prov.names import Names
 from yprov4wms.prov.rules import check
+
+NAMES = Names()
+WORKFLOW, step_id = NAMES.workflow, NAMES.step
+
+
+def port_id(owner: str, direction: str, port: str) -> str:
+    return NAMES.hashed("port", owner, direction, port)
 
 
 def plan() -> list[e.Event]:
@@ -96,12 +102,12 @@ def test_a_member_and_its_container_both_generate_a_file_and_the_member_says_whe
 def test_what_the_engine_moved_is_derived_from_what_its_task_left() -> None:
     document = document_of(folded(ran()))
     final = by_label(document, "o")
-    assert (final, WORKFLOW_RUN) in related(document, "wasGeneratedBy")
+    assert (final, NAMES.workflow_run) in related(document, "wasGeneratedBy")
     assert (final, by_label(document, "/tmp/q/o")) in related(document, "wasDerivedFrom")
     copied = by_label(document, "copy")
     assert (copied, by_label(document, "in")) in related(document, "wasDerivedFrom")
     assert document["entity"][final]["yprov4wms:sha1"] == "a" * 40
-    assert document["activity"][WORKFLOW_RUN]["yprov4wms:output_k"] == "v"
+    assert document["activity"][NAMES.workflow_run]["yprov4wms:output_k"] == "v"
 
 
 def test_what_lies_where_its_task_left_it_is_generated_by_both() -> None:
@@ -109,7 +115,7 @@ def test_what_lies_where_its_task_left_it_is_generated_by_both() -> None:
     told[-1] = e.RunEnded(status=Status.COMPLETED, outputs=[File(path="/tmp/q/o", role="y")])
     document = document_of(folded(told))
     file = by_label(document, "/tmp/q/o")
-    assert (file, WORKFLOW_RUN) in related(document, "wasGeneratedBy")
+    assert (file, NAMES.workflow_run) in related(document, "wasGeneratedBy")
     assert check(content_of(folded(told))) == []
 
 

@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from yprov4wms.cli import options, style
-from yprov4wms.export import document, rdf
+from yprov4wms.export import document, joined, rdf
 from yprov4wms.export.graph import FORMATS, write_graph
 from yprov4wms.graph import StepGraph
+from yprov4wms.prov.document import combined
 from yprov4wms.prov.library import LibraryError
 from yprov4wms.replay import replay_workflow
 from yprov4wms.run import Run
@@ -36,17 +37,20 @@ Examples:
   yprov4wms export                                  the latest run, to its place in the store
   yprov4wms export 0192f --output run.json.zst      compressed
   yprov4wms export latest --nest bundle -o -        to standard output
+  yprov4wms export 0192f 0193a -o both.json         two runs, tied by their data
+  yprov4wms export latest --upstream -o all.json    with the runs that made its data
   yprov4wms export latest --format mermaid -o graph.mmd
   yprov4wms export latest --format turtle -o run.ttl
   yprov4wms export latest --format openlineage -o events.jsonl
   yprov4wms export latest --format openlineage --to openlineage.yml
 """,
-    help=f"""Write the provenance document of a run.
+    help=f"""Write the provenance document of a run, and of the runs that its tasks started.
 
 {options.RUN_HELP} A run that was killed, or that still goes on, gives the document of what is
-known. The same record always gives the same bytes.""",
+known. Several runs become one document, in which data that one of them made and another used
+are tied by their checksums. The same record always gives the same bytes.""",
 )
-@options.run
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
 @options.store
 @click.option("-o", "--output", metavar="FILE", help="Default: prov.json in the run's folder.")
 @click.option(
@@ -63,6 +67,11 @@ known. The same record always gives the same bytes.""",
     help="How child runs enter the document (default: $YPROV_NEST, else flatten).",
 )
 @click.option(
+    "--upstream",
+    is_flag=True,
+    help="With the runs in the store that made the data that RUN used, at any distance.",
+)
+@click.option(
     "--to",
     metavar="CONFIG|env",
     help="Send the OpenLineage events as this file of openlineage-python says, or, with `env`, "
@@ -74,11 +83,12 @@ known. The same record always gives the same bytes.""",
     help="Of the OpenLineage jobs (default: $OPENLINEAGE_NAMESPACE, else the engine's name).",
 )
 def command(
-    run: str,
+    runs: tuple[str, ...],
     store: str,
     output: str | None,
     form: str,
     nest: str | None,
+    upstream: bool,
     to: str | None,
     namespace: str | None,
 ) -> None:
@@ -86,8 +96,13 @@ def command(
         raise click.UsageError(f"--to sends OpenLineage events: add --format {OPENLINEAGE}")
     if output is not None and not output.strip():
         raise click.UsageError("--output is empty: name a file, or - for standard output")
-    folder = Store(store).find(run)
+    place = Store(store)
+    folders = [place.find(run) for run in runs or ("latest",)]
     mode = load({"nest": nest}).nest
+    if upstream or len(folders) > 1:
+        _several(folders, place if upstream else None, output, form, mode)
+        return
+    folder = folders[0]
     if form == OPENLINEAGE:
         _lineage(folder, output, to, namespace or None)
         return
@@ -116,6 +131,31 @@ def command(
             )
         click.echo(target)
     _warn(found.problems)
+
+
+def _several(
+    folders: list[RunFolder], store: Store | None, output: str | None, form: str, nest: str
+) -> None:
+    """store: where to look for runs upstream."""
+    if form not in (PROV_JSON, *rdf.FORMATS):
+        raise click.UsageError(f"--format {form} is of one run: name one, without --upstream")
+    if output is None:
+        raise click.UsageError("say with --output where the document of several runs goes")
+    roots = joined.runs(folders)
+    if store is not None:
+        roots = joined.upstream(roots, store)
+    writer = combined(roots, nest)
+    if form in rdf.FORMATS:
+        spool = io.BytesIO()
+        writer.write_to(spool)
+        text = _converted(spool.getvalue(), form)
+        _put(output, lambda file: file.write(text))
+    else:
+        _put(output, writer.write_to)
+    names = ", ".join(root.run.id for root in roots)
+    count = f"{len(roots)} runs" if len(roots) > 1 else "one run"
+    click.echo(f"yprov4wms: {count} in the document: {names}", err=True)
+    _warn([problem for root in roots for problem in root.run.problems])
 
 
 def _warn(problems: list[str]) -> None:
@@ -158,11 +198,15 @@ def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: s
 def _rdf(folder: RunFolder, form: str, output: str | None, mode: str) -> None:
     spool = io.BytesIO()
     document.write_document(document.build(document.read(folder), folder, mode), spool, "")
+    text = _converted(spool.getvalue(), form)
+    _put(output, lambda file: file.write(text))
+
+
+def _converted(content: bytes, form: str) -> bytes:
     try:
-        text = rdf.convert(spool.getvalue(), form)
+        return rdf.convert(content, form)
     except (LibraryError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    _put(output, lambda file: file.write(text))
 
 
 def _put(output: str | None, write: Callable[[BinaryIO], object]) -> None:

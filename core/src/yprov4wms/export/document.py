@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from posixpath import normpath
 from typing import BinaryIO, cast
 
+from yprov4wms import nested
 from yprov4wms.events import ChildAttached
-from yprov4wms.prov.document import ChildReader, WorkflowDocument
+from yprov4wms.prov.document import combined
+from yprov4wms.prov.inner import ChildReader, Nested
 from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.replay import replay
-from yprov4wms.run import MLRun, Run
+from yprov4wms.run import Attempt, MLRun, Run
 from yprov4wms.store import RunFolder, write_atomically
 
 Progress = Callable[[int], None]
@@ -70,8 +72,27 @@ def build(
         from yprov4wms.ml import document as ml_document
 
         return ml_document.build(run, folder)
+    return combined([whole(run, folder)], nest, progress)
+
+
+def whole(run: Run, folder: RunFolder) -> Nested:
+    """A run, with the runs that its attempts started, at any depth.
+
+    What cannot be read of these is among the problems of ``run``.
+    """
+    return _whole(run, folder, None, "", {run.id})
+
+
+def _whole(
+    run: Run, folder: RunFolder, around: Attempt | None, place: str, known: set[str]
+) -> Nested:
     read_child, extra = child_documents(run, folder)
-    return WorkflowDocument(run, read_child, nest, extra, progress).build()
+    within: list[Nested] = []
+    for inner in nested.inside(run, folder, known, read):
+        place_of = nested.place(inner.folder, folder)
+        within.append(_whole(inner.run, inner.folder, inner.around, place_of, known))
+        run.problems += [f"run {inner.run.id}: {problem}" for problem in inner.run.problems]
+    return Nested(run, folder, around, place, read_child, extra, within)
 
 
 def child_documents(

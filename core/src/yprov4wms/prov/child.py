@@ -22,7 +22,7 @@ _OF_FILES = frozenset(
 )
 
 #: Of no bytes: that two files are empty says nothing.
-_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 class Child:
@@ -119,7 +119,7 @@ class Child:
         known: dict[bool, dict[str, str]] = {True: {}, False: {}}
         for made, versions in ((True, makes), (False, uses)):
             for version, file in versions.values():
-                if file.sha256 and file.sha256 != _EMPTY and version not in shared.values():
+                if file.sha256 and file.sha256 != EMPTY and version not in shared.values():
                     known[made].setdefault(file.sha256, version)
         found: dict[str, str] = {}
         if not known[True] and not known[False]:

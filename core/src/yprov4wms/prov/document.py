@@ -3,70 +3,90 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from yprov4wms.events import (
-    UPDATE,
-    ChildAttached,
-    File,
-    FileType,
-    RunStarted,
-    Status,
-    TaskNotRun,
-    TaskStarted,
-)
+from yprov4wms.events import ChildAttached, File, FileType, RunStarted, Status, TaskNotRun
 from yprov4wms.prov import attributes as attrs
 from yprov4wms.prov.attempts import attempt_attributes, attempt_times, seconds
+from yprov4wms.prov.child import Versions
 from yprov4wms.prov.files import Files
 from yprov4wms.prov.handover import Handover
+from yprov4wms.prov.inner import ChildReader, Inner, Into, Nested
+from yprov4wms.prov.names import Names
 from yprov4wms.prov.nesting import Nesting
-from yprov4wms.prov.plan import DEPENDS_ON, WORKFLOW, Plan
-from yprov4wms.prov.values import attributes, local_name, string
-from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
+from yprov4wms.prov.numbering import Numbering
+from yprov4wms.prov.plan import DEPENDS_ON, Plan
+from yprov4wms.prov.stitch import Stitch
+from yprov4wms.prov.usage import Usage, as_role, began_before
+from yprov4wms.prov.values import attributes, string
+from yprov4wms.prov.vocabulary import Level, Link, Type
 from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.run import Attempt, Run, Task
 
-WORKFLOW_RUN = f"{RUN}:workflow_run"
-ENGINE = f"{RUN}:engine"
-PERSON = f"{RUN}:person"
-
-#: Gives the bytes of a child's document, which have the checksum that the event names, or None
-#: where it is gone; raises OSError or ValueError, whose text says why it cannot be had.
-ChildReader = Callable[[ChildAttached], bytes | None]
 Progress = Callable[[int], None]
 
 
-def attempt_id(attempt: Attempt) -> str:
-    """The identifier of an attempt's activity."""
-    return f"{RUN}:{local_name('task_' + attempt.task)}.{attempt.number}"
+def _unheard(done: int) -> None:
+    """Progress that nobody wants to know of."""
 
 
-def task_plan_id(task: Task) -> str:
-    """The identifier of the plan that stands for a task that never ran."""
-    return f"{RUN}:{local_name('plan_' + task.id)}"
+def combined(
+    roots: list[Nested], nest: str = "flatten", progress: Progress = _unheard
+) -> ProvJsonWriter:
+    """One document of several runs, tied where one used data that another had made before.
 
-
-def _node(task: Task, moment: str | None = None) -> str:
-    """What stands for a task: its last attempt, or the plan of one that never ran.
-
-    moment: of several attempts, those count that began before.
+    It is the same data where the checksums are equal: ``wasDerivedFrom`` names them. The
+    ``around`` and ``place`` of ``roots`` say nothing.
     """
-    if not task.attempts:
-        return task_plan_id(task)
-    if moment is None or len(task.attempts) == 1:
-        return attempt_id(task.attempts[-1])
-    began = (a for a in reversed(task.attempts) if _began_before(a, moment))
-    return attempt_id(next(began, task.attempts[0]))
+    inner = {root.run.id: root.nested for root in roots} if nest == "flatten" else {}
+    writers = documents([root.run for root in roots], inner)
+    writer, stitch = writers[0].writer, Stitch()
+    for root, into in zip(roots, writers, strict=True):
+        if len(roots) > 1:
+            into = into._replace(outer=stitch.of(root.run))
+        WorkflowDocument(
+            *(root.run, root.read_child, nest, root.extra_children, progress, root.nested, into)
+        ).build()
+    for sha256, used, made in stitch.ties():
+        more = f'"yprov4wms:sha256":"{sha256}"'
+        writer.relation("wasDerivedFrom", used.entity, made.entity, more)
+    return writer
+
+
+def told(root: Nested, stitch: Stitch) -> None:
+    """Have ``stitch`` know what a run used and made, without a document."""
+    (into,) = documents([root.run], {root.run.id: root.nested})
+    into = into._replace(outer=stitch.of(root.run))
+    WorkflowDocument(
+        *(root.run, root.read_child, "flatten", root.extra_children, _unheard, root.nested, into)
+    ).build()
+
+
+def documents(runs: list[Run], nested: Mapping[str, list[Nested]]) -> list[Into]:
+    """Where the records of these runs go: all to one new document.
+
+    nested: by id of such a run, the runs inside it whose records go there, too. Their prefixes
+    are declared before any record is written: one run may name what another left.
+    """
+    writer, numbering, published = ProvJsonWriter({}), Numbering(), set[str]()
+    found: list[Into] = []
+    for run in runs:
+        names = Names(numbering.declare(run.id, writer.prefixes))
+        found.append(Into(writer, names, numbering, published))
+    for run in runs:
+        for inner in nested.get(run.id, []):
+            for one in inner.every():
+                numbering.declare(one.run.id, writer.prefixes)
+    return found
 
 
 class WorkflowDocument:
-    """Writes one run's records.
+    """Writes one run's records, and those of the runs inside it.
 
     nest is ``flatten``, ``bundle`` or ``link``; progress is told the number of tasks done now
-    and then.
+    and then. into: where the records go, by default to a document of their own.
     """
 
     def __init__(
@@ -75,21 +95,37 @@ class WorkflowDocument:
         read_child: ChildReader,
         nest: str = "flatten",
         extra_children: dict[tuple[str, int], list[ChildAttached]] | None = None,
-        progress: Progress = lambda done: None,
+        progress: Progress = _unheard,
+        nested: Iterable[Nested] = (),
+        into: Into | None = None,
     ) -> None:
+        nested = list(nested)
+        if into is None:
+            (into,) = documents([run], {run.id: nested} if nest == "flatten" else {})
         self._run = run
-        self._writer = ProvJsonWriter({RUN: run_namespace(run.id)})
-        self._files = Files(self._writer, run, RUN)
-        children = bool(extra_children) or any(attempt.children for attempt in run.attempts())
-        self._handover = Handover(self._writer, run, self._files, attempt_id, children)
+        self._writer = into.writer
+        self._names = into.names
+        self._files = Files(self._writer, run, into.names, into.published, into.around)
+        if into.around is not None:
+            into.around.settle(self._files.parts)
+        self._nested: dict[int, list[Nested]] = {}
+        for inner in nested:
+            self._nested.setdefault(id(inner.around), []).append(inner)
+        children = bool(extra_children or self._nested)
+        children = children or any(attempt.children for attempt in run.attempts())
+        self._handover = Handover(self._writer, run, self._files, into.names, children, into.outer)
         start = run.start
-        self._nesting = Nesting(self._writer, nest, start.directory, start.person, self._handover)
+        self._nesting = Nesting(
+            *(self._writer, nest, start.directory, start.person, self._handover),
+            *(into.names, into.numbering),
+        )
+        self._inner = Inner(run, nest, into, self._handover, self._write_nested)
+        self._usage = Usage(self._writer, run, into.names, self._files, self._handover)
         self._read_child = read_child
         self._extra = extra_children or {}
         self._progress = progress
         self._statuses = run.statuses()
-        self._plan = Plan(self._writer, run)
-        self._members: dict[int, set[str]] = {}
+        self._plan = Plan(self._writer, run, self._names)
         intensity = run.start.carbon_intensity
         self._intensity = intensity.value if intensity else None
 
@@ -108,8 +144,20 @@ class WorkflowDocument:
             if done % 1000 == 0:
                 self._progress(done)
         self._outputs(self._run)
+        for nested in self._nested.get(id(None), ()):
+            self._inner.put(nested, self._names.workflow_run, self._agent(), {}, {})
         self._handover.tie()
         return self._writer
+
+    def _write_nested(self, nested: Nested, nest: str, into: Into) -> None:
+        WorkflowDocument(
+            *(nested.run, nested.read_child, nest, nested.extra_children, self._progress),
+            *(nested.nested, into),
+        ).build()
+
+    def _agent(self) -> str:
+        """Who answers for what attempts start."""
+        return self._names.person if self._run.start.person else self._names.engine
 
     # -- who and what -----------------------------------------------------------
 
@@ -117,14 +165,16 @@ class WorkflowDocument:
         writer = self._writer
         # Of several associations of an activity prov reads those back from RDF that have a plan
         # or an attribute, or else all: where one has a plan, all have.
-        plan = f'"prov:plan":"{WORKFLOW}"'
+        plan = f'"prov:plan":"{self._names.workflow}"'
         plugins = {s.name: s for s in start.software or () if s.kind == "plugin"}
         for index, agent in enumerate([start.engine, *plugins.values()]):
-            identifier = ENGINE if index == 0 else f"{RUN}:{local_name('plugin_' + agent.name)}"
+            identifier = (
+                self._names.engine if index == 0 else self._names.local("plugin_" + agent.name)
+            )
             label = f"{agent.name} {agent.version}" if agent.version else agent.name
             head = {"prov:label": label, "prov:type": Type.SOFTWARE_AGENT}
             writer.element("agent", identifier, attributes(head | attrs.software(agent)))
-            writer.relation("wasAssociatedWith", WORKFLOW_RUN, identifier, plan)
+            writer.relation("wasAssociatedWith", self._names.workflow_run, identifier, plan)
         person = start.person
         if person is not None:
             who = {
@@ -134,9 +184,9 @@ class WorkflowDocument:
                 "yprov4wms:name": person.name,
                 "yprov4wms:orcid": attrs.orcid(person),
             }
-            writer.element("agent", PERSON, attributes(who))
-            writer.relation("wasAssociatedWith", WORKFLOW_RUN, PERSON, plan)
-            writer.relation("actedOnBehalfOf", ENGINE, PERSON)
+            writer.element("agent", self._names.person, attributes(who))
+            writer.relation("wasAssociatedWith", self._names.workflow_run, self._names.person, plan)
+            writer.relation("actedOnBehalfOf", self._names.engine, self._names.person)
 
     def _workflow(self, start: RunStarted) -> None:
         run, writer = self._run, self._writer
@@ -173,11 +223,15 @@ class WorkflowDocument:
             **attrs.keyed("engine", start.attributes),
         }
         intensity = {"carbon_intensity": start.carbon_intensity} if start.carbon_intensity else None
-        writer.element("activity", WORKFLOW_RUN, attributes(activity) + attrs.figures(intensity))
+        writer.element(
+            "activity", self._names.workflow_run, attributes(activity) + attrs.figures(intensity)
+        )
         for file in start.files or ():
             if file.type is not FileType.MISSING:
                 role = f'"prov:role":{string(file.role)}' if file.role else ""
-                writer.relation("used", WORKFLOW_RUN, self._files.write_outside(file), role)
+                entity = self._files.write_outside(file)
+                writer.relation("used", self._names.workflow_run, entity, role)
+                self._handover.at_start(file, entity)
         self._environment(start)
 
     def _outputs(self, run: Run) -> None:
@@ -189,16 +243,16 @@ class WorkflowDocument:
             maker = run.made.get(place)
             if file.type is FileType.MISSING and (file.origin or maker is None):
                 continue
-            entity = self._files.made(attempt_id(maker), place) if maker else None
+            entity = self._files.made(self._names.attempt(maker), place) if maker else None
             if maker is None:
                 found = self._files.outside(replace(self._files.resolved(file), path=place))
                 entity = found if self._files.is_outside(found) else None
             if file.origin is not None or entity is None:
-                moved = self._files.made(WORKFLOW_RUN, file.path)
-                for made in self._files.write_made(WORKFLOW_RUN, file, known):
+                moved = self._files.made(self._names.workflow_run, file.path)
+                for made in self._files.write_made(self._names.workflow_run, file, known):
                     roles.setdefault(made, {})
                 if file.secondary_of is not None:
-                    primary = self._files.made(WORKFLOW_RUN, file.secondary_of)
+                    primary = self._files.made(self._names.workflow_run, file.secondary_of)
                     if primary in known:
                         self._files.accompany(moved, primary)
                 if entity is not None and (moved, entity) not in derived:
@@ -211,26 +265,30 @@ class WorkflowDocument:
             if file.role:
                 roles[entity][file.role] = None
         for entity, names in roles.items():
-            self._writer.relation("wasGeneratedBy", entity, WORKFLOW_RUN, _role(names))
+            self._writer.relation(
+                "wasGeneratedBy", entity, self._names.workflow_run, as_role(names)
+            )
 
     def _environment(self, start: RunStarted) -> None:
         packages = {s.name: s.version for s in start.software or () if s.kind != "plugin"}
         if not packages:
             return
-        identifier = f"{RUN}:environment"
+        identifier = f"{self._names.prefix}:environment"
         values = {
             "prov:label": "software environment",
             "prov:type": Type.ENVIRONMENT,
             **attrs.keyed("version", packages),
         }
         self._writer.element("entity", identifier, attributes(values))
-        self._writer.relation("used", WORKFLOW_RUN, identifier, '"prov:role":"environment"')
+        self._writer.relation(
+            "used", self._names.workflow_run, identifier, '"prov:role":"environment"'
+        )
 
     # -- what happened ----------------------------------------------------------
 
     def _task_plan(self, task: Task, not_run: TaskNotRun | None) -> None:
         """A task that never ran, or did not then, is a plan with a status, not an activity."""
-        identifier = task_plan_id(task)
+        identifier = self._names.task_plan(task)
         if not_run is not None and not_run.before is not None:
             identifier = f"{identifier}.before{not_run.before}"
         values = {
@@ -248,7 +306,7 @@ class WorkflowDocument:
         container = self._run.container(task)
         if container is not None:
             part_of = f'"yprov4wms:link":"{Link.PART_OF}"'
-            around = attempt_id(container.attempts[-1])
+            around = self._names.attempt(container.attempts[-1])
             self._writer.relation("wasInfluencedBy", identifier, around, part_of)
         for file in (not_run.outputs if not_run else None) or ():
             if file.type is not FileType.MISSING:
@@ -256,7 +314,7 @@ class WorkflowDocument:
         for upstream in dict.fromkeys(task.depends_on):
             other = self._run.tasks.get(upstream)
             if other is not None:
-                self._writer.relation("wasInfluencedBy", identifier, _node(other), DEPENDS_ON)
+                self._writer.relation("wasInfluencedBy", identifier, self._node(other), DEPENDS_ON)
 
     def _reason(self, task: Task) -> str | None:
         if self._statuses[task.id] is not Status.UPSTREAM_FAILED:
@@ -269,10 +327,22 @@ class WorkflowDocument:
         ]
         return "depends on " + ", ".join(names)
 
+    def _node(self, task: Task, moment: str | None = None) -> str:
+        """What stands for a task: its last attempt, or the plan of one that never ran.
+
+        moment: of several attempts, those count that began before.
+        """
+        if not task.attempts:
+            return self._names.task_plan(task)
+        if moment is None or len(task.attempts) == 1:
+            return self._names.attempt(task.attempts[-1])
+        began = (a for a in reversed(task.attempts) if began_before(a, moment))
+        return self._names.attempt(next(began, task.attempts[0]))
+
     def _attempts(self, task: Task) -> None:
         previous: str | None = None
         for attempt in task.attempts:
-            identifier = attempt_id(attempt)
+            identifier = self._names.attempt(attempt)
             start, end = attempt.start, attempt.end
             ended = self._run.end is not None or attempt is not task.last
             lost = end is None and (ended or attempt.imported)
@@ -284,33 +354,46 @@ class WorkflowDocument:
                 self._writer.relation("used", identifier, entity, '"prov:role":"environment"')
             self._relations(identifier, task, previous, times[1])
             outputs = end.outputs if end else None
-            uses = self._uses(identifier, task, attempt, start, times[1])
-            children = attempt.child_runs + self._extra.get((attempt.task, attempt.key), [])
-            inner: set[str] = set()
-            if children:
-                agent = PERSON if self._run.start.person else ENGINE
-                # By the places where its processes left them.
-                makes = {
-                    (file.origin or file.path) + path[len(file.path) :]: (
-                        self._files.made(identifier, path),
-                        inner_file,
-                    )
-                    for file in outputs or ()
-                    if file.type is not FileType.MISSING and file.path not in (attempt.inner or ())
-                    for path, inner_file in self._files.parts(file)
-                }
-                for child in {child.child: child for child in children}.values():
-                    content = self._content(child)
-                    made = self._nesting.child(
-                        child, content, attempt, identifier, agent, uses, makes
-                    )
-                    inner |= made
-                    # What one child made, the next one cannot make again.
-                    makes = {p: v for p, v in makes.items() if v[0] not in made}
+            uses = self._usage.uses(identifier, task, attempt, start, times[1])
+            inner = self._within(attempt, identifier, outputs, uses)
             if outputs:
-                self._generations(identifier, attempt, outputs, times[1], inner, uses)
-                self._updates(identifier, start, outputs, uses)
+                self._usage.generations(identifier, attempt, outputs, times[1], inner, uses)
+                self._usage.updates(identifier, start, outputs, uses)
             previous = identifier
+
+    def _within(
+        self, attempt: Attempt, identifier: str, outputs: list[File] | None, uses: Versions
+    ) -> set[str]:
+        """Write the child runs of an attempt; returns the versions that they made."""
+        children = attempt.child_runs + self._extra.get((attempt.task, attempt.key), [])
+        nested = self._nested.get(id(attempt), [])
+        inner: set[str] = set()
+        if not children and not nested:
+            return inner
+        agent = self._agent()
+        # By the places where its processes left them.
+        makes = {
+            (file.origin or file.path) + path[len(file.path) :]: (
+                self._files.made(identifier, path),
+                inner_file,
+            )
+            for file in outputs or ()
+            if file.type is not FileType.MISSING and file.path not in (attempt.inner or ())
+            for path, inner_file in self._files.parts(file)
+        }
+        for run in nested:
+            made = self._inner.put(run, identifier, agent, uses, makes)
+            inner |= made
+            makes = {p: v for p, v in makes.items() if v[0] not in made}
+        # What a run inside the attempt tells of as well is that run's.
+        known = {child for run in nested for child in run.children()}
+        for child in {c.child: c for c in children if c.child not in known}.values():
+            content = self._content(child)
+            made = self._nesting.child(child, content, attempt, identifier, agent, uses, makes)
+            inner |= made
+            # What one child made, the next one cannot make again.
+            makes = {p: v for p, v in makes.items() if v[0] not in made}
+        return inner
 
     def _content(self, child: ChildAttached) -> bytes | str:
         """A child's document, or why it cannot be had."""
@@ -330,12 +413,14 @@ class WorkflowDocument:
     ) -> None:
         writer = self._writer
         step = self._plan.step(task.step)
-        writer.relation("wasAssociatedWith", identifier, ENGINE, f'"prov:plan":"{step}"')
+        writer.relation(
+            "wasAssociatedWith", identifier, self._names.engine, f'"prov:plan":"{step}"'
+        )
         container = self._run.container(task)
         writer.relation(
             "wasInformedBy",
             identifier,
-            attempt_id(container.attempts[-1]) if container else WORKFLOW_RUN,
+            self._names.attempt(container.attempts[-1]) if container else self._names.workflow_run,
             f'"yprov4wms:link":"{Link.PART_OF}"',
         )
         if previous is not None:
@@ -347,157 +432,7 @@ class WorkflowDocument:
             if other is not None:
                 # What never ran informs nobody.
                 section = "wasInformedBy" if other.attempts else "wasInfluencedBy"
-                writer.relation(section, identifier, _node(other, finished), DEPENDS_ON)
-
-    def _left(self, maker: Attempt, path: str) -> bool:
-        """Whether the record has what lies at ``path`` among what ``maker`` left."""
-        if (maker.task, maker.key) not in self._run.directory_makers:
-            return True
-        left = self._members.get(id(maker))
-        if left is None:
-            left = self._members[id(maker)] = set()
-            end = maker.end
-            for file in (end.outputs if end else None) or ():
-                if file.type is not FileType.MISSING:
-                    left.update(path for path, _ in self._files.parts(file))
-        return path in left
-
-    def _is_inside(self, member: Attempt, container: Attempt) -> bool:
-        """Whether the document says so: by ``part-of``, at any depth."""
-        task: Task | None = self._run.tasks[member.task]
-        while task is not None and (task := self._run.container(task)) is not None:
-            if task.attempts[-1] is container:
-                return True
-        return False
-
-    def _uses(
-        self,
-        identifier: str,
-        task: Task,
-        attempt: Attempt,
-        start: TaskStarted | None,
-        finished: str | None,
-    ) -> dict[str, tuple[str, Any]]:
-        """Write what the attempt used; returns by path the version and what it was."""
-        uses: dict[str, tuple[str, Any]] = {}
-        inputs = (start.inputs if start else None) or []
-        sources = attempt.sources or [None] * len(inputs)
-        for file, source in zip(inputs, sources, strict=True):
-            if source is None:
-                # A pipe's reader starts before its writer has ended.
-                later = self._run.made.get(file.path)
-                if later is not None and later.task in task.depends_on:
-                    source = later if _began_before(later, finished) else None
-            if source is not None and not self._left(source, file.path):
-                source = None  # in its directory, and not among the members that are listed
-            if source is not None:
-                entity = self._files.made(attempt_id(source), file.path)
-            elif file.type is FileType.MISSING:
-                continue
-            else:
-                entity = self._files.write_outside(file)
-                self._handover.outside(file, entity, attempt)
-            role = f'"prov:role":{string(file.role)}' if file.role else ""
-            self._writer.relation("used", identifier, entity, role)
-            uses[file.path] = (entity, file)
-            if file.secondary_of is not None and source is None:
-                self._files.accompany(entity, uses.get(file.secondary_of, (None,))[0])
-            for path, member in self._files.parts(file)[1:]:
-                if source is None:
-                    part = self._files.outside(member)
-                    there = self._files.is_outside(part)
-                else:
-                    part = self._files.made(attempt_id(source), path)
-                    there = self._left(source, path)
-                if there:
-                    uses[path] = (part, member)
-        for file in inputs:
-            if file.listing and file.path in uses and not self._run.made.get(file.path):
-                inside = [uses[path][0] for path in file.listing if path in uses]
-                self._files.hold(uses[file.path][0], inside)
-        return uses
-
-    def _updates(
-        self,
-        identifier: str,
-        start: TaskStarted | None,
-        outputs: list[File],
-        uses: dict[str, tuple[str, Any]],
-    ) -> None:
-        """A new version of a file comes from the one that the engine says it updates."""
-        before = {f.path for f in (start.inputs if start else None) or () if f.role == UPDATE}
-        for file in outputs:
-            if file.type is FileType.MISSING or file.path not in uses:
-                continue
-            if file.path in before or file.role == UPDATE:
-                new, old = self._files.made(identifier, file.path), uses[file.path][0]
-                self._writer.relation("wasDerivedFrom", new, old)
-
-    def _generations(
-        self,
-        identifier: str,
-        attempt: Attempt,
-        outputs: list[File],
-        finished: str | None,
-        inner: set[str],
-        uses: dict[str, tuple[str, Any]],
-    ) -> None:
-        """What the attempt made; what was made inside it has its time from there."""
-        time = f'"prov:time":"{finished}"' if finished else ""
-        known: set[str] = set()
-        roles: dict[str, dict[str, None]] = {}
-        for file in outputs:
-            if file.role:
-                roles.setdefault(file.path, {})[file.role] = None
-        told: set[str] = set()
-        for file in outputs:
-            if file.type is FileType.MISSING or file.path in told:
-                continue
-            told.add(file.path)
-            role = _role(roles.get(file.path, {}))
-            member = attempt.inner.get(file.path) if attempt.inner else None
-            if member is not None:
-                if self._is_inside(member, attempt):
-                    entity = self._files.made(attempt_id(member), file.path)
-                    self._writer.relation("wasGeneratedBy", entity, identifier, role)
-                continue
-            if file.secondary_of is not None:
-                primary = self._files.made(identifier, file.secondary_of)
-                if primary in known:
-                    self._files.accompany(self._files.made(identifier, file.path), primary)
-            if file.published:
-                self._files.publish(attempt.task, file, self._files.made(identifier, file.path))
-            for entity in self._files.write_made(identifier, file, known):
-                parts = (time if entity not in inner else "", role)
-                more = ",".join(filter(None, parts)) if role else parts[0]
-                self._writer.relation("wasGeneratedBy", entity, identifier, more)
-                role = ""  # it is the file's, not its members'
-        for file in outputs:
-            directory = self._files.made(identifier, file.path)
-            if file.listing and directory in known:
-                made = {path: self._files.made(identifier, path) for path in file.listing}
-                self._files.hold(
-                    directory,
-                    [
-                        made[path] if made[path] in known else uses[path][0]
-                        for path in file.listing
-                        if made[path] in known or path in uses
-                    ],
-                )
-
-
-def _role(names: Iterable[str]) -> str:
-    """As JSON text: a file may be several outputs at once."""
-    found = [string(name) for name in names]
-    if not found:
-        return ""
-    return f'"prov:role":{found[0] if len(found) == 1 else "[" + ",".join(found) + "]"}'
-
-
-def _began_before(attempt: Attempt, moment: str | None) -> bool:
-    """Whether it began before that; true where one of both is not known."""
-    began = attempt_times(attempt.start, attempt.end)[0]
-    return not (began and moment) or began <= moment
+                writer.relation(section, identifier, self._node(other, finished), DEPENDS_ON)
 
 
 def _failures(run: Run) -> str | None:

@@ -9,10 +9,12 @@ from msgspec.structs import replace
 
 from yprov4wms.events import File, FileType, Parent
 from yprov4wms.prov.attributes import keyed
+from yprov4wms.prov.names import Names
 from yprov4wms.prov.values import attributes, hashed_name, literal, string
 from yprov4wms.prov.vocabulary import Link, Type, run_namespace
 
 if TYPE_CHECKING:
+    from yprov4wms.prov.around import Around
     from yprov4wms.prov.writer import ProvJsonWriter
     from yprov4wms.run import Run
 
@@ -24,20 +26,36 @@ _SECONDARY_FILE = f'"yprov4wms:link":"{Link.SECONDARY_FILE}"'
 class Files:
     """Writes each version of a file once, and knows its identifier.
 
-    prefix: of the namespace in which the versions live.
+    names: of the run's records. published: identifiers of what was published, as far as the
+    document has them. around: which of the versions are those of the attempt around a nested run.
     """
 
-    def __init__(self, writer: ProvJsonWriter, run: Run, prefix: str) -> None:
+    def __init__(
+        self,
+        writer: ProvJsonWriter,
+        run: Run,
+        names: Names,
+        published: set[str],
+        around: Around | None = None,
+    ) -> None:
         self._writer = writer
         self._checksums = run.checksums
-        self._prefix = prefix
+        self._names = names
+        self._around = around
         self._outside: set[str] = set()
-        self._published: set[str] = set()
+        self._published = published
         self._accompanied: set[str] = set()
 
     def made(self, maker: str, path: str) -> str:
         """Identifier of what the activity ``maker`` left at ``path``."""
-        return f"{self._prefix}:{hashed_name('file', maker, path)}"
+        entity = self._names.hashed("file", maker, path)
+        if self._around is not None:
+            return self._around.left(maker, path, entity) or entity
+        return entity
+
+    def is_around(self, identifier: str) -> bool:
+        """Whether it is a version of the attempt around the run, which tells of it."""
+        return self._around is not None and identifier in self._around.versions
 
     def resolved(self, file: File) -> File:
         """The file with the checksum that a later event brought."""
@@ -61,14 +79,15 @@ class Files:
         if identifier not in known:
             known.add(identifier)
             new.append(identifier)
-            self._write(identifier, file)
+            self._write(identifier, file, made=True)
         for path, member in self.parts(file)[1:] if file.members else ():
             member_id = self.made(maker, path)
             if member_id not in known:
                 known.add(member_id)
                 new.append(member_id)
-                self._write(member_id, member)
-            self._writer.relation("hadMember", identifier, member_id)
+                self._write(member_id, member, made=True)
+            if not (self.is_around(identifier) and self.is_around(member_id)):
+                self._writer.relation("hadMember", identifier, member_id)
         return new
 
     def parts(self, file: File) -> list[tuple[str, File]]:
@@ -86,7 +105,9 @@ class Files:
         identifier = self.outside(file)
         if identifier not in self._outside:
             self._outside.add(identifier)
-            self._write(identifier, file)
+            if self.is_around(identifier):
+                return identifier
+            self._write(identifier, file, made=False)
             for _, member in self.parts(file)[1:] if file.members else ():
                 self._writer.relation("hadMember", identifier, self.write_outside(member))
             if file.origin_task is not None:
@@ -95,7 +116,7 @@ class Files:
 
     def publish(self, task: str, file: File, version: str) -> None:
         """Tell that ``version`` is what other runs name by the task that left it."""
-        published = self._write_published(self._prefix, task, file)
+        published = self._write_published(self._names.prefix, task, file)
         self._writer.relation("wasDerivedFrom", published, version)
 
     def _come_from(self, identifier: str, file: File, origin: Parent) -> None:
@@ -144,9 +165,16 @@ class Files:
         if file.sha256 is None and file.members:
             # A directory's own time tells nothing of what lies deeper in it.
             version += "".join(f" {m.path} {m.size} {m.mtime_ns}" for m in file.members)
-        return f"{self._prefix}:{hashed_name('file', 'outside', version, file.path)}"
+        entity = self._names.hashed("file", "outside", version, file.path)
+        if self._around is not None:
+            return self._around.used(self.resolved(file), entity) or entity
+        return entity
 
-    def _write(self, identifier: str, file: File) -> None:
+    def _write(self, identifier: str, file: File, made: bool) -> None:
+        if self._around is not None:
+            if self.is_around(identifier):
+                return
+            self._around.wrote(identifier, file, made)
         self._writer.element("entity", identifier, file_attributes(file, file.path))
 
 

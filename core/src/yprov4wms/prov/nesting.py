@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from functools import partial
 
 from yprov4wms.events import ChildAttached, Person
@@ -12,7 +11,10 @@ from yprov4wms.prov.child import Child, Versions
 from yprov4wms.prov.copies import artifacts
 from yprov4wms.prov.flatten import Flattened
 from yprov4wms.prov.handover import Handover
-from yprov4wms.prov.values import attributes, hashed_name, string
+from yprov4wms.prov.names import Names
+from yprov4wms.prov.numbering import Numbering
+from yprov4wms.prov.summary import Summary
+from yprov4wms.prov.values import attributes, string
 from yprov4wms.prov.vocabulary import RUN, Level, Link, Type, run_namespace
 from yprov4wms.prov.wording import RAN
 from yprov4wms.prov.writer import ProvJsonWriter
@@ -21,15 +23,14 @@ from yprov4wms.run import Attempt
 #: The dialect of this project's own ML recorder.
 OWN_DIALECT = "yprov4wms-ml"
 
-_RUN_ID = re.compile(r"[A-Za-z0-9._-]+")
 _NOTHING = foreign.read(b"{}")
 
 
 class Nesting:
-    """Puts child documents into a document, each with its own namespace ``ml<n>``.
+    """Puts child documents into a run's document, each with its own namespace ``ml<n>``.
 
     directory, person: of the workflow's run. handover: takes the files that only children
-    tell of.
+    tell of. names: of the run's records.
     """
 
     def __init__(
@@ -39,14 +40,16 @@ class Nesting:
         directory: str,
         person: Person | None,
         handover: Handover,
+        names: Names,
+        numbering: Numbering,
     ) -> None:
         self._writer = writer
         self._handover = handover
         self._mode = mode
         self._directory = directory
         self._login = person.login if person else None
-        self._namespaces: dict[str, int] = {}
-        self._count = 0
+        self._names = names
+        self._numbering = numbering
 
     def child(
         self,
@@ -66,9 +69,8 @@ class Nesting:
         cannot be had, or cannot stand in this one as it should, is linked with the reason; so
         is one that may be another task's.
         """
-        self._count += 1
         mode = self._mode if child.doubt is None else "link"
-        document = f"{RUN}:{hashed_name('document', attempt, child.child)}"
+        document = self._names.hashed("document", attempt, child.child)
         records, note = _NOTHING, None
         problems: list[rules.Problem] = []
         if isinstance(content, str):
@@ -85,7 +87,7 @@ class Nesting:
                     records = foreign.read(content, closely=mode == "flatten" and not checked)
             except ValueError as error:
                 note = f"not a PROV-JSON document: {error}"
-        prefix, namespace = f"ml{self._count}", self._namespace(child.child)
+        prefix, namespace = self._numbering.child(child.child)
         one = Child(records, child, prefix, namespace, self._directory, self._login)
         further = one.upstream(lambda path: self._handover.before(path, around), uses, makes)
         uses = {**uses, **further}
@@ -128,12 +130,6 @@ class Nesting:
                 self._handover.child(child.child, path, sha256, made, around, entity, write)
         return flat.made if flat is not None else set()
 
-    def _namespace(self, run: str) -> str:
-        """A child that two attempts name is in the document twice."""
-        name = run if _RUN_ID.fullmatch(run) else hashed_name("child", run)
-        count = self._namespaces[name] = self._namespaces.get(name, 0) + 1
-        return run_namespace(name if count == 1 else f"{name}.{count}")
-
     def _document(
         self,
         identifier: str,
@@ -174,8 +170,10 @@ class Nesting:
         """Put a child's document in a bundle as it is; or say why it cannot stand there."""
         if records.bundles:
             return "not put in a bundle: it has bundles itself"
-        if records.prefixes.get(RUN, self._writer.prefixes[RUN]) != self._writer.prefixes[RUN]:
-            return f"not put in a bundle: it has another prefix {RUN}, which names the bundle"
+        prefix = self._names.prefix
+        own = self._writer.prefixes[prefix]
+        if records.prefixes.get(prefix, own) != own:
+            return f"not put in a bundle: it has another prefix {prefix}, which names the bundle"
         if problems:
             return f"not put in a bundle: {problems[0].where}: {problems[0].message}"
         self._writer.bundle(identifier, content)
@@ -186,7 +184,7 @@ class Nesting:
     ) -> Summary:
         """One activity that stands for the child."""
         writer, elements = self._writer, one.records.elements
-        identifier = f"{RUN}:{hashed_name('child', attempt, child.child)}"
+        identifier = self._names.hashed("child", attempt, child.child)
         activities = [elements["activity"][root] for root in one.roots]
         runs = [a for a in activities if a.get("yprov4wfs:level") == Level.ML_RUN]
         root = (runs or activities or [{}])[0]
@@ -206,33 +204,6 @@ class Nesting:
         writer.relation("wasInformedBy", identifier, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         writer.relation("wasAssociatedWith", identifier, agent)
         return Summary(writer, identifier, one.prefix, one.namespace)
-
-
-class Summary:
-    """The activity that stands for a child, and its files, as far as they tie it to others.
-
-    prefix, namespace: of the files.
-    """
-
-    def __init__(self, writer: ProvJsonWriter, activity: str, prefix: str, namespace: str) -> None:
-        self._writer = writer
-        self._activity = activity
-        self._prefix = prefix
-        self._namespace = namespace
-        self._written: set[str] = set()
-
-    def file(self, stub: str, label: str, made: bool) -> None:
-        """Write what stands for a file that the child used or made, once."""
-        if stub in self._written:
-            return
-        self._written.add(stub)
-        self._writer.prefixes[self._prefix] = self._namespace
-        about = f'"prov:label":{string(label)},"prov:type":"{Type.FILE}"'
-        self._writer.element("entity", stub, about)
-        if made:
-            self._writer.relation("wasGeneratedBy", stub, self._activity)
-        else:
-            self._writer.relation("used", self._activity, stub)
 
 
 def _is_checked(child: ChildAttached) -> bool:

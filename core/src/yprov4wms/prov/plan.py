@@ -6,25 +6,15 @@ from typing import Any
 
 from yprov4wms.events import Port, Software, StepDeclared
 from yprov4wms.prov import attributes as attrs
-from yprov4wms.prov.values import attributes, hashed_name, local_name
-from yprov4wms.prov.vocabulary import RUN, Link, Type
+from yprov4wms.prov.names import Names
+from yprov4wms.prov.values import attributes
+from yprov4wms.prov.vocabulary import Link, Type
 from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.run import Run
 
-WORKFLOW = f"{RUN}:workflow"
 DEPENDS_ON = f'"yprov4wms:link":"{Link.DEPENDS_ON}"'
 
 _SOURCE = f'"yprov4wms:link":"{Link.SOURCE}"'
-
-
-def step_id(step: str) -> str:
-    """The identifier of a step's plan."""
-    return f"{RUN}:{local_name('step_' + step)}"
-
-
-def port_id(owner: str, direction: str, port: str) -> str:
-    """The identifier of a port of the step or workflow whose plan has the identifier ``owner``."""
-    return f"{RUN}:{hashed_name('port', owner, direction, port)}"
 
 
 def _steps_before(run: Run) -> dict[str, dict[str, None]]:
@@ -41,9 +31,10 @@ def _steps_before(run: Run) -> dict[str, dict[str, None]]:
 class Plan:
     """Writes the plan of a run; a step that only tasks name, when it is first asked for."""
 
-    def __init__(self, writer: ProvJsonWriter, run: Run) -> None:
+    def __init__(self, writer: ProvJsonWriter, run: Run, names: Names) -> None:
         self._writer = writer
         self._run = run
+        self._names = names
         self._steps: dict[str, str] = {}
         self._software: set[str] = set()
         self._before = _steps_before(run)
@@ -62,23 +53,23 @@ class Plan:
             **attrs.git(start.git),
             **attrs.keyed("config", start.config, null="null"),
         }
-        self._writer.element("entity", WORKFLOW, attributes(values))
-        self._ports(WORKFLOW, "", start.inputs, start.outputs)
+        self._writer.element("entity", self._names.workflow, attributes(values))
+        self._ports(self._names.workflow, "", start.inputs, start.outputs)
         for step in self._run.steps.values():
             self._step(step)
         for name in self._before:
             if name not in self._run.steps:
                 self._step(StepDeclared(step=name))
-        self._connect(WORKFLOW, start.inputs, start.outputs)
+        self._connect(self._names.workflow, start.inputs, start.outputs)
         for step in self._run.steps.values():
-            self._connect(step_id(step.step), step.inputs, step.outputs)
+            self._connect(self._names.step(step.step), step.inputs, step.outputs)
 
     def step(self, name: str, step: StepDeclared | None = None) -> str:
         """The identifier of a step's plan, which is written when it is first named."""
         identifier = self._steps.get(name)
         if identifier is not None:
             return identifier
-        identifier = self._steps[name] = step_id(name)
+        identifier = self._steps[name] = self._names.step(name)
         step = step or self._run.steps.get(name) or StepDeclared(step=name)
         script = step.script
         values = {
@@ -103,10 +94,9 @@ class Plan:
 
     def software(self, software: Software) -> str:
         """The identifier of what a step or an attempt needs, which is written once."""
-        key = hashed_name("software", software.kind, software.name, repr(software))
-        identifier = f"{RUN}:{key}"
-        if key not in self._software:
-            self._software.add(key)
+        identifier = self._names.hashed("software", software.kind, software.name, repr(software))
+        if identifier not in self._software:
+            self._software.add(identifier)
             head = {"prov:label": software.name, "prov:type": Type.SOFTWARE}
             self._writer.element("entity", identifier, attributes(head | attrs.software(software)))
         return identifier
@@ -121,18 +111,18 @@ class Plan:
         met, around = {step.step}, step.parent
         while around:
             if around in met:
-                return WORKFLOW
+                return self._names.workflow
             met.add(around)
             declared = self._run.steps.get(around)
             around = declared.parent if declared else None
-        return self.step(step.parent) if step.parent else WORKFLOW
+        return self.step(step.parent) if step.parent else self._names.workflow
 
     def _ports(
         self, owner: str, step: str, inputs: list[Port] | None, outputs: list[Port] | None
     ) -> None:
         for direction, ports in (("input", inputs), ("output", outputs)):
             for port in ports or ():
-                identifier = port_id(owner, direction, port.name)
+                identifier = self._port(owner, direction, port.name)
                 values: dict[str, Any] = {
                     "prov:label": f"{step}/{port.name}" if step else port.name,
                     "prov:type": Type.PORT,
@@ -154,7 +144,7 @@ class Plan:
                 for source in port.sources or ():
                     found = self._source(source)
                     if found is not None:
-                        identifier = port_id(owner, direction, port.name)
+                        identifier = self._port(owner, direction, port.name)
                         self._writer.relation("wasInfluencedBy", identifier, found, _SOURCE)
 
     def _source(self, source: str) -> str | None:
@@ -167,5 +157,10 @@ class Plan:
             ("input", inputs),
         ):
             if any(known.name == port for known in ports or ()):
-                return port_id(step_id(step) if step else WORKFLOW, direction, port)
+                owner = self._names.step(step) if step else self._names.workflow
+                return self._port(owner, direction, port)
         return None
+
+    def _port(self, owner: str, direction: str, port: str) -> str:
+        """Of the step or workflow whose plan has the identifier ``owner``."""
+        return self._names.hashed("port", owner, direction, port)

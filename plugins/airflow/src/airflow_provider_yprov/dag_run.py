@@ -131,6 +131,9 @@ class DagRuns:
             )
             try:
                 recorder.emit(*batch)
+                for event in batch:
+                    if isinstance(event, events.RunStarted):
+                        recorder.announce(event)
             finally:
                 recorder.close()
 

@@ -113,7 +113,9 @@ class Session:
             self._hide()
         try:
             with recorder.guard("recording the start of the run"):
-                recorder.emit(self._run_started(process, order, directory, executor))
+                start = self._run_started(process, order, directory, executor)
+                recorder.emit(start)
+                recorder.announce(start)
         except BaseException:
             # Interrupted before there was anything to tell.
             self._recorder = None
@@ -359,7 +361,8 @@ class Session:
             directory=directory,
             command=command,
             main_file=main_file,
-            files=files or None,
+            # A document may be named by several paths that are one.
+            files=list({(file.role, file.path): file for file in files}.values()) or None,
             config=values.parameters(order) or None,
             git=environment.git_state(str(Path(main).parent) if main else directory),
             host=self.host,

@@ -233,9 +233,11 @@ class Session:
             self._describer = Describer(recorder, directory, self._workflow)
             self._planner = Planner(self._workflow, recorder.run_id, self._describer)
             meter_snakemake()
-            recorder.emit(
-                facts.run_started(self._workflow, recorder, directory, self.executor, self._host)
+            start = facts.run_started(
+                self._workflow, recorder, directory, self.executor, self._host
             )
+            recorder.emit(start)
+            recorder.announce(start)
             self._planner.stale = True
             self._planner.refresh(recorder)
 

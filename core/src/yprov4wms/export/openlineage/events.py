@@ -31,7 +31,7 @@ from yprov4wms.export.openlineage.names import (
     workflow_run_id,
 )
 from yprov4wms.prov.attempts import attempt_times
-from yprov4wms.prov.document import ChildReader
+from yprov4wms.prov.inner import ChildReader
 from yprov4wms.run import Attempt, Run, Task, is_time
 
 Event = dict[str, Any]

@@ -10,7 +10,7 @@ from yprov4wms.events import ChildAttached
 from yprov4wms.export.openlineage import custom
 from yprov4wms.export.openlineage.facets import Facets
 from yprov4wms.prov import foreign
-from yprov4wms.prov.document import ChildReader
+from yprov4wms.prov.inner import ChildReader
 from yprov4wms.prov.vocabulary import Level, Type
 
 _INTEGERS = ("xsd:int", "xsd:long", "xsd:integer")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from typing import Any
 
@@ -280,7 +280,8 @@ class Graph:
                 message = f"lies in no {outer}: add wasInformedBy with yprov4wms:link {link}"
                 self._report("outside", self._at("activity", activity), message)
         completed = [a for a, status in self._statuses.items() if status == Status.COMPLETED]
-        over = self._within(completed)
+        # A run inside it has a status of its own, and may have been killed or left to itself.
+        over = self._within(completed, but=set(self._of_level(Level.WORKFLOW)))
         for activity in self._unfinished:
             if activity in over:
                 message = "still running or without prov:endTime, and its workflow run is completed"
@@ -289,8 +290,8 @@ class Graph:
     def _of_level(self, level: Level) -> list[str]:
         return [activity for activity, found in self._levels.items() if found == level]
 
-    def _within(self, activities: list[str]) -> set[str]:
-        """All activities that lie in one of these, at any distance."""
+    def _within(self, activities: list[str], but: Collection[str] = ()) -> set[str]:
+        """All activities that lie in one of these, at any distance, without ``but``."""
         contents: dict[str, list[str]] = {}
         for informed, informants in self._inside.items():
             for informant in informants:
@@ -298,7 +299,9 @@ class Graph:
         found: set[str] = set()
         waiting = list(activities)
         while waiting:
-            inner = contents.pop(waiting.pop(), [])
+            inner = [
+                activity for activity in contents.pop(waiting.pop(), []) if activity not in but
+            ]
             found.update(inner)
             waiting.extend(inner)
         return found
