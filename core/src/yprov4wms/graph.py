@@ -39,6 +39,8 @@ class Link(StrEnum):
     INSTANCE_OF = "instance-of"
     #: From a task to the task that contains it.
     PART_OF = "part-of"
+    #: From a task, or step, of a run inside another one to that which started the run.
+    NESTED = "nested"
 
 
 class CycleError(ValueError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,9 @@ from tests.yprov4wms.prov.runs import ml_run
 from yprov4wms import events as e
 from yprov4wms import nested
 from yprov4wms.events import File, Parent
-from yprov4wms.export import document
+from yprov4wms.export import document, openlineage
 from yprov4wms.prov.rules import check
+from yprov4wms.run import Run
 from yprov4wms.store import Store
 
 MODES = ("flatten", "bundle", "link")
@@ -353,3 +356,32 @@ def test_the_same_journals_give_the_same_bytes(tmp_path: Path) -> None:
     three(tmp_path)
     folder = Store(str(tmp_path)).run(OUTER)
     assert exported(folder).content == exported(folder).content
+
+
+def test_openlineage_events_of_nested_runs_name_the_attempt_as_parent(tmp_path: Path) -> None:
+    three(tmp_path)
+    folder = Store(str(tmp_path)).run(OUTER)
+    run = document.read(folder)
+    assert isinstance(run, Run)
+    told = list(openlineage.lineage(run, folder))
+    assert [event["eventTime"] for event in told] == sorted(e["eventTime"] for e in told)
+    ids = {event["run"]["runId"] for event in told}
+    parents = {
+        event["run"]["facets"]["parent"]["run"]["runId"]
+        for event in told
+        if "parent" in event["run"]["facets"]
+    }
+    assert parents < ids
+    roots = {
+        event["run"]["facets"]["parent"]["root"]["run"]["runId"]
+        for event in told
+        if "parent" in event["run"]["facets"]
+    }
+    assert roots == {OUTER}
+
+
+def test_show_names_the_runs_inside(tmp_path: Path) -> None:
+    three(tmp_path)
+    command = [sys.executable, "-m", "yprov4wms", "show", OUTER, "--store", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.index(INNER) < done.stdout.index(INMOST)

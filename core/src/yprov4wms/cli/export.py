@@ -18,13 +18,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from yprov4wms.cli import options, style
 from yprov4wms.export import document, joined, rdf
 from yprov4wms.export.graph import FORMATS, write_graph
-from yprov4wms.graph import StepGraph
 from yprov4wms.prov.document import combined
 from yprov4wms.prov.library import LibraryError
-from yprov4wms.replay import replay_workflow
 from yprov4wms.run import Run
 from yprov4wms.settings import load
 from yprov4wms.store import RunFolder, Store, StoreError, write_atomically
+from yprov4wms.whole_graph import whole_graph
 
 PROV_JSON = "prov-json"
 OPENLINEAGE = "openlineage"
@@ -166,10 +165,12 @@ def _warn(problems: list[str]) -> None:
 
 
 def _graph(folder: RunFolder, form: str, output: str | None) -> None:
-    run: Run = replay_workflow(folder)
-    graph = StepGraph.of(run)
-
+    run = document.read(folder)
+    if not isinstance(run, Run):
+        raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
+    graph = whole_graph(document.whole(run, folder))
     _put(output, lambda file: write_graph(graph, form, file))
+    _warn(run.problems)
 
 
 def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: str | None) -> None:

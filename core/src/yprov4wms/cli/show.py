@@ -18,12 +18,13 @@ from rich.text import Text
 
 from yprov4wms.cli import options, style
 from yprov4wms.events import Figure, Status
-from yprov4wms.export.document import children
+from yprov4wms.export import document
 from yprov4wms.graph import CycleError, StepGraph
 from yprov4wms.metering import names
 from yprov4wms.metering.energy import carbon
 from yprov4wms.ml.metrics import Summary, all_series
 from yprov4wms.prov.attempts import seconds
+from yprov4wms.prov.inner import Nested
 from yprov4wms.replay import replay
 from yprov4wms.run import Attempt, MLRun, Run, Task
 from yprov4wms.store import RunFolder, Store
@@ -64,7 +65,9 @@ def _workflow(console: Console, run: Run, folder: RunFolder, everything: bool) -
     rows = [_Row(task, statuses[task.id], run) for task in run.tasks.values()]
     _costs(console, run, rows)
     _tasks(console, rows, everything)
-    _children(console, run, folder, everything)
+    whole = document.whole(run, folder)
+    _inside(console, whole)
+    _children(console, whole, everything)
     for row in rows:
         if row.error and row.status is Status.FAILED:
             console.print(
@@ -263,22 +266,67 @@ def _interest(row: _Row) -> tuple[bool, float]:
     return row.status in (Status.COMPLETED, Status.UP_TO_DATE), -(row.seconds or 0.0)
 
 
-def _children(console: Console, run: Run, folder: RunFolder, everything: bool) -> None:
-    found = list(children(run, folder))
+def _inside(console: Console, whole: Nested) -> None:
+    """The runs that tasks started, each under the one around it."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("run inside", no_wrap=True)
+    table.add_column("task", overflow="fold")
+    for column in ("status", "workflow", "engine"):
+        table.add_column(column, overflow="fold")
+    for column in ("tasks", "failed", "time"):
+        table.add_column(column, justify="right", no_wrap=True)
+
+    def add(outer: Nested, depth: int) -> None:
+        for inner in outer.nested:
+            run, around = inner.run, inner.around
+            statuses = list(run.statuses().values())
+            failed = statuses.count(Status.FAILED)
+            table.add_row(
+                " " * depth + run.id,
+                Text(style.plain(_name(outer.run, around.task) if around else "")),
+                style.status(run.status),
+                Text(style.plain(run.start.workflow)),
+                Text(style.plain(run.start.engine.name)),
+                str(len(statuses)),
+                str(failed or ""),
+                style.duration(seconds(*run.times())),
+            )
+            add(inner, depth + 1)
+
+    add(whole, 0)
+    if table.row_count:
+        console.print(table)
+
+
+def _name(run: Run, task: str) -> str:
+    found = run.tasks.get(task)
+    return found.name if found else task
+
+
+def _children(console: Console, whole: Nested, everything: bool) -> None:
+    inner = {child for run in whole.nested for child in run.children()}
+    found = [
+        (one.run, child, content)
+        for one in whole.every()
+        for child, content in document.children(one.run, one.folder)
+        if one is not whole or child.child not in inner
+    ]
     if not found:
         return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("child run", "task", "status", "parameters", "metrics (last)"):
         table.add_column(column, overflow="fold")
-    labels = {task.id: task.name for task in run.tasks.values()}
     shown = found if everything else found[:SHOWN]
-    for child, content in shown:
+    for run, child, content in shown:
         name, status, params, metrics = _summary(content)
         if not child.complete:
             status = f"{status} (no end was recorded)"
         if child.doubt is not None:
             status = f"{status} (in doubt: {child.doubt})"
-        cells = (name or child.child, labels.get(child.task) or child.task, status, params, metrics)
+        task = _name(run, child.task)
+        if run is not whole.run:
+            task = f"{run.start.workflow}: {task}"
+        cells = (name or child.child, task, status, params, metrics)
         table.add_row(*(Text(style.plain(cell)) for cell in cells))
     console.print(table)
     if len(found) > len(shown):

@@ -163,16 +163,18 @@ _DOT_EDGES: dict[str, str] = {
     Link.DEPENDS_ON: "",
     Link.INSTANCE_OF: " [style=dashed, arrowhead=empty]",
     Link.PART_OF: " [style=dotted, arrowhead=odiamond]",
+    Link.NESTED: " [style=dotted, arrowhead=diamond]",
 }
 _MERMAID_EDGES: dict[str, str] = {
     Link.DEPENDS_ON: "-->",
     Link.INSTANCE_OF: "-.->",
     Link.PART_OF: "--o",
+    Link.NESTED: "-.-o",
 }
 
 
 def _dot(graph: nx.DiGraph[str]) -> Iterator[str]:
-    """Steps are boxes, tasks rounded; dashed from a task to its step, dotted to its container."""
+    """Steps are boxes, tasks rounded; dashed from a task to its step, dotted to what it is in."""
     yield "digraph {\n"
     yield 'graph [rankdir=LR, fontname="sans-serif"];\n'
     yield 'node [shape=box, style="rounded,filled", fontname="sans-serif"];\n'
