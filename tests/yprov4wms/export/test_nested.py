@@ -25,12 +25,14 @@ from tests.yprov4wms.export.nested_runs import (
 )
 from tests.yprov4wms.prov.runs import ml_run
 
+from yprov4wms import environment, nested
 from yprov4wms import events as e
-from yprov4wms import nested
 from yprov4wms.events import File, Parent
 from yprov4wms.export import document, openlineage
 from yprov4wms.prov.rules import check
+from yprov4wms.recorder import Recorder
 from yprov4wms.run import Run
+from yprov4wms.settings import load
 from yprov4wms.store import Store
 
 MODES = ("flatten", "bundle", "link")
@@ -385,3 +387,35 @@ def test_show_names_the_runs_inside(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "yprov4wms", "show", OUTER, "--store", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.index(INNER) < done.stdout.index(INMOST)
+
+
+def test_runs_in_an_object_store_find_one_another_by_their_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = "memory://nested/prov"
+
+    def begun() -> Recorder:
+        recorder = Recorder(load({"store": store}), "/w", pytest.fail)
+        event = started("/w", environment.parent())
+        recorder.emit(event)
+        recorder.announce(event)
+        recorder.emit(task("t")[0])
+        return recorder
+
+    outer = begun()
+    for name, value in (
+        *(("YPROV_RUN_ID", outer.run_id), ("YPROV_TASK_ID", "t")),
+        *(("YPROV_ATTEMPT", "1"), ("YPROV_STORE", store)),
+    ):
+        monkeypatch.setenv(name, value)
+    inner = begun()
+    for recorder in (inner, outer):
+        recorder.emit(task("t")[1])
+        recorder.finish(e.Status.COMPLETED)
+        recorder.close()
+    document.export(outer.folder)
+    found = Document(outer.folder.read("prov.json"))
+    assert check(found.content) == []
+    assert found.informants(f"{prefixes(found)[inner.run_id]}:workflow_run", "nested") == {
+        "run:task_t.1"
+    }
