@@ -8,7 +8,7 @@ import sys
 import click
 
 from yprov4wms import __version__
-from yprov4wms.cli import attach, doctor, export, imports, runs, show, style, validate
+from yprov4wms.cli import attach, doctor, export, imports, push, runs, show, style, validate
 from yprov4wms.settings import SettingError
 from yprov4wms.store import StoreError
 
@@ -31,7 +31,7 @@ def cli() -> None:
     """Look at recorded workflow runs, and make their provenance documents."""
 
 
-for module in (runs, show, export, imports, attach, validate, doctor):
+for module in (runs, show, export, push, imports, attach, validate, doctor):
     cli.add_command(module.command)
 
 
