@@ -179,11 +179,9 @@ class YProvStore:
     def _landed(self, begun: Begun) -> Answer | None:
         """The document, if an upload did arrive of which the answer did not."""
         for page in range(_PAGES):
-            params: dict[str, str | int] = {
-                "page": page,
-                "page_size": _PAGE,
-                "created_after": begun.since,
-            }
+            # Services of before one may look for what was created know the other.
+            params: dict[str, str | int] = {"page": page, "page_size": _PAGE}
+            params |= {"created_after": begun.since, "updated_after": begun.since}
             found = self._client.send("GET", "/documents", params=params).data
             if not isinstance(found, list):
                 raise PushError(f"{self._client.base}/documents: the answer is no list")
