@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.yprov4wms.export.nested_runs import OUTER
 from tests.yprov4wms.export.test_document import CHILD, RUN
+from tests.yprov4wms.export.test_nested import three
 from tests.yprov4wms.push.conftest import Push
 from tests.yprov4wms.push.services import ADA, EXPIRED, YProv
 
@@ -39,6 +41,31 @@ def test_with_link_each_child_is_a_document_of_the_bytes_that_the_run_names(
     assert child == f"{main}-{digest[:12]}"
     named = json.loads(yprov.documents[main][0])["entity"].values()
     assert [e["yprov4wms:sha256"] for e in named if e["prov:type"] == "prov:Bundle"] == [digest]
+
+
+def test_with_link_runs_inside_runs_are_documents_too(
+    yprov: YProv, push: Push, tmp_path: Path
+) -> None:
+    three(tmp_path / ".yprov")
+    done = push(OUTER, "--to", "yprov", "--url", yprov.url, "--nest", "link")
+    assert done.code == 0, done.err
+    main, *others = done.identifiers
+    assert main == f"run-{OUTER}"
+    assert len({name for name in others if name.startswith(f"{main}-")}) == 2
+    digests = [hashlib.sha256(yprov.documents[name][0]).hexdigest() for name in done.identifiers]
+    for name, part in zip(done.identifiers, digests[1:], strict=False):
+        assert part.encode() in yprov.documents[name][0]
+
+
+def test_a_child_whose_document_is_gone_is_told_and_the_rest_is_sent(
+    yprov: YProv, push: Push, folder: RunFolder
+) -> None:
+    (kept,) = Path(folder.location, "children").iterdir()
+    kept.unlink()
+    done = push("--to", "yprov", "--url", yprov.url, "--nest", "link")
+    assert done.code == 0
+    assert done.identifiers == [ID]
+    assert f"warning: child run {CHILD}: its document is not sent" in done.err
 
 
 def test_a_second_push_of_the_same_sends_no_document(yprov: YProv, push: Push) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.yprov4wms.export.nested_runs import INNER, OUTER, started, task, within, write
+from tests.yprov4wms.export.test_nested import three
 from tests.yprov4wms.push.conftest import Push
 from tests.yprov4wms.push.services import Fault, YProvStore
 
@@ -37,6 +40,45 @@ def test_with_link_the_children_are_related_to_the_run(store: YProvStore, push: 
     named = json.loads(store.records[main]["content"])["entity"].values()
     digests = [e["yprov4wms:sha256"] for e in named if e["prov:type"] == "prov:Bundle"]
     assert digests == [store.records[child]["hash"]]
+
+
+def linked(record: dict[str, Any]) -> set[str]:
+    """Checksums of the documents that a document links."""
+    entities = json.loads(record["content"])["entity"].values()
+    return {e["yprov4wms:sha256"] for e in entities if e["prov:type"] == "prov:Bundle"}
+
+
+def test_with_link_runs_inside_runs_are_related_as_they_link_each_other(
+    store: YProvStore, push: Push, tmp_path: Path
+) -> None:
+    three(tmp_path / ".yprov")
+    asked = (OUTER, "--to", "yprovstore", "--url", store.url, "--nest", "link")
+    done = push(*asked)
+    assert done.code == 0, done.err
+    outer, inner, inmost = (store.records[pid] for pid in done.identifiers)
+    assert [r["related"] for r in (outer, inner, inmost)] == [
+        {inner["pid"]},
+        {inmost["pid"]},
+        set(),
+    ]
+    assert [linked(r) for r in (outer, inner, inmost)] == [{inner["hash"]}, {inmost["hash"]}, set()]
+    assert push(*asked).identifiers == done.identifiers
+
+
+def test_a_run_inside_that_went_on_is_a_new_version_with_the_run_around_it(
+    store: YProvStore, push: Push, tmp_path: Path
+) -> None:
+    runs, asked = tmp_path / ".yprov", ("--to", "yprovstore", "--url", store.url)
+    write(runs, OUTER, 0, started(), *task("t"))
+    parent = within(runs, OUTER, "t")
+    write(runs, INNER, 1, started("/w", parent), task("u")[0], ended=False)
+    before = push(OUTER, *asked, "--nest", "link").identifiers
+    (runs / INNER / "events").rename(tmp_path / "gone")
+    write(runs, INNER, 1, started("/w", parent), *task("u"))
+    after = push(OUTER, *asked, "--nest", "link").identifiers
+    parents = [store.records[pid]["parent_document_pid"] for pid in after]
+    assert parents == before
+    assert store.records[after[0]]["related"] == {after[1]}
 
 
 def test_a_second_push_makes_a_version_only_of_what_changed(store: YProvStore, push: Push) -> None:
@@ -105,6 +147,16 @@ def test_a_document_that_arrived_while_we_died_is_found_by_the_next_push(
     assert [*store.records] == done.identifiers
 
 
+def test_where_no_checksum_is_told_an_upload_in_doubt_is_repeated(
+    store: YProvStore, push: Push
+) -> None:
+    store.gives_hash = False
+    store.fault("POST /documents", "lose")
+    done = push("--to", "yprovstore", "--url", store.url)
+    assert done.code == 0, done.err
+    assert done.identifiers == [[*store.records][1]]
+
+
 def test_documents_of_others_are_not_taken_for_ours(
     store: YProvStore, push: Push, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -139,6 +191,7 @@ def test_what_the_service_keeps_otherwise_is_an_error(store: YProvStore, push: P
     done = push("--to", "yprovstore", "--url", store.url)
     assert done.code == 2
     assert "not what was sent" in done.err
+    assert push("--to", "yprovstore", "--url", store.url).identifiers == [*store.records]
 
 
 @pytest.mark.parametrize("pid", ["../../auth", "a/b/c", "x?y", "", "\x1b[31m"])

@@ -141,10 +141,10 @@ def _push(
         with closing(client):
             # What cannot be asked of the service is told before anything is built.
             service.refuse(wishes)
-            packed = pack(folder, wishes.nest, Path(place))
-            for note in packed.notes:
+            parcels, notes = pack(folder, wishes.nest, Path(place))
+            for note in notes:
                 told.note(note)
-            for step in service.steps(packed.parcels, wishes):
+            for step in service.steps(parcels, wishes):
                 if dry_run:
                     click.echo(style.plain(step.told))
                 else:

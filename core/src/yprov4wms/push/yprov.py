@@ -14,7 +14,7 @@ from functools import partial
 from yprov4wms.push.credentials import Credentials
 from yprov4wms.push.http import Body, Client
 from yprov4wms.push.memory import Begun, Memory
-from yprov4wms.push.parcels import Parcel
+from yprov4wms.push.parcels import MAIN, Parcel
 from yprov4wms.push.service import PushError, Step, Tell, Wishes
 
 _API = "/api/v0"
@@ -51,7 +51,7 @@ class YProv:
                 "the yProv service drops bundles, and the child runs with them: --nest flatten "
                 "or link"
             )
-        self._id(wishes)
+        self._id(wishes, MAIN)
 
     def steps(self, parcels: Sequence[Parcel], wishes: Wishes) -> Iterator[Step]:
         where = self._client.base
@@ -62,7 +62,7 @@ class YProv:
             yield Step(told, partial(setattr, self._client, "token", self._credentials.token))
         yield Step(f"GET {where}/documents: which ids are taken", self._look)
         for parcel in parcels:
-            name = self._id(wishes, None if parcel.main else parcel)
+            name = self._id(wishes, parcel.key)
             told = f"PUT {where}/documents/{name}: {parcel.name}, {parcel.size} bytes"
             if self._is_same(name, parcel):
                 told = f"nothing for {name}, as it was pushed before: {parcel.name}"
@@ -73,11 +73,11 @@ class YProv:
                 told = f"PUT {where}/documents/{name}/permissions: {level} for {user}"
                 yield Step(told, partial(self._permit, name, user, level))
 
-    def _id(self, wishes: Wishes, child: Parcel | None = None) -> str:
-        """That of the run's document, and for one of a child it with a part of its checksum."""
+    def _id(self, wishes: Wishes, key: str) -> str:
+        """That of the run's document, which begins those of the others."""
         found = f"run-{self._run.lower()}" if wishes.document_id is None else wishes.document_id
-        if child is not None:
-            found += f"-{child.sha256[:12]}"
+        if key != MAIN:
+            found += f"-{key[:12]}"
         if not _DOCUMENT_ID.fullmatch(found) or found == _RESERVED:
             raise PushError(
                 f"document id {found!r}: 3 to 63 of a-z 0-9 . - that begin with a letter, end "

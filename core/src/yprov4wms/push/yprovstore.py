@@ -12,7 +12,7 @@ from typing import Any
 from yprov4wms.push.credentials import Credentials
 from yprov4wms.push.http import Answer, Body, Client, RefusedError
 from yprov4wms.push.memory import Begun, Memory
-from yprov4wms.push.parcels import Parcel
+from yprov4wms.push.parcels import MAIN, Parcel
 from yprov4wms.push.service import PushError, Step, Tell, Wishes
 
 #: A Handle, with its prefix where it has one: what may stand in a path as it is.
@@ -21,7 +21,6 @@ _PID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?", r
 _LARGE = 1_000_000
 #: Of a list of documents: how many at a time, and how many times.
 _PAGE, _PAGES = 100, 50
-_RUN = "run"
 #: The service's times and those of its answers may differ by so much.
 _SLACK = timedelta(minutes=5)
 
@@ -57,8 +56,7 @@ class YProvStore:
             told = f"POST {where}/auth/verify with {self._credentials.told}"
             yield Step(told, self._verify)
         for parcel in parcels:
-            key = _key(parcel)
-            parent = wishes.parent if parcel.main else None
+            parent = wishes.parent if parcel.key == MAIN else None
             yield Step(self._told(parcel, parent), partial(self._upload, parcel, parent))
             for user, level in wishes.permissions.items():
                 if level == "r":
@@ -66,16 +64,17 @@ class YProvStore:
                     yield Step(told, partial(self._tell.note, told))
                 else:
                     told = f"POST {where}/documents/permissions: w for {user}"
-                    yield Step(told, partial(self._permit, key, user))
+                    yield Step(told, partial(self._permit, parcel.key, user))
         if about := _about(wishes):
             told = f"PATCH {where}/documents/<PID>/metadata: {', '.join(about)}"
             yield Step(told, partial(self._describe, about))
-        if children := [_key(parcel) for parcel in parcels if not parcel.main]:
-            told = f"PATCH {where}/documents/<PID>/related: {len(children)} child documents"
-            yield Step(told, partial(self._relate, children))
+        for parcel in parcels:
+            if parcel.parts:
+                told = f"PATCH {where}/documents/<PID>/related: {len(parcel.parts)} documents"
+                yield Step(told, partial(self._relate, parcel))
 
     def _told(self, parcel: Parcel, parent: str | None) -> str:
-        sent = self._memory.entry(_key(parcel)).sent
+        sent = self._memory.entry(parcel.key).sent
         if sent is not None and sent.sha256 == parcel.sha256:
             return f"nothing for {sent.id}, as it was pushed before: {parcel.name}"
         before = sent.id if sent is not None else parent
@@ -112,7 +111,7 @@ class YProvStore:
     # -- the document ------------------------------------------------------------------------
 
     def _upload(self, parcel: Parcel, parent: str | None) -> None:
-        key, where = _key(parcel), self._client.base
+        key, where = parcel.key, self._client.base
         entry = self._memory.entry(key)
         before = entry.sent
         if before is not None and not self._is_there(before.id):
@@ -132,15 +131,15 @@ class YProvStore:
             found = self._create(parcel, begun)
         pid = _checked(_text(found.data, "pid"), "the PID in the answer")
         said = _text(found.data, "hash")
-        version = found.data.get("version")
-        self._memory.done(key, pid, parcel.sha256, version if isinstance(version, int) else None)
-        self._pids[key] = pid
-        self._tell.sent(pid, f"{where}/documents/{pid}", parcel.name)
         if said and said != parcel.sha256:
             raise PushError(
                 f"{where}/documents/{pid}: what the service has is not what was sent: its "
                 f"sha256 is {said}, not {parcel.sha256}"
             )
+        version = found.data.get("version")
+        self._memory.done(key, pid, parcel.sha256, version if isinstance(version, int) else None)
+        self._pids[key] = pid
+        self._tell.sent(pid, f"{where}/documents/{pid}", parcel.name)
 
     def _create(self, parcel: Parcel, begun: Begun) -> Answer:
         path, headers = parcel.path, {}
@@ -210,15 +209,11 @@ class YProvStore:
                 raise
 
     def _describe(self, about: dict[str, Any]) -> None:
-        self._client.send("PATCH", f"/documents/{self._pids[_RUN]}/metadata", json=about)
+        self._client.send("PATCH", f"/documents/{self._pids[MAIN]}/metadata", json=about)
 
-    def _relate(self, children: list[str]) -> None:
-        related = {"related_pids": [self._pids[key] for key in children]}
-        self._client.send("PATCH", f"/documents/{self._pids[_RUN]}/related", json=related)
-
-
-def _key(parcel: Parcel) -> str:
-    return _RUN if parcel.main else parcel.sha256
+    def _relate(self, parcel: Parcel) -> None:
+        related = {"related_pids": [self._pids[key] for key in parcel.parts]}
+        self._client.send("PATCH", f"/documents/{self._pids[parcel.key]}/related", json=related)
 
 
 def _about(wishes: Wishes) -> dict[str, Any]:
