@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import socket
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.yprov4wms.push.conftest import Push
 from tests.yprov4wms.push.services import ADA, Fault, YProv, YProvStore, serving
 
 from yprov4wms.push.credentials import Secrets
+from yprov4wms.push.service import PushError
 
 httpx = pytest.importorskip("httpx")
 trustme = pytest.importorskip("trustme")
@@ -91,6 +94,38 @@ def test_a_server_that_never_answers_is_left(yprov: YProv, push: Push) -> None:
     done = push("--to", "yprov", "--url", yprov.url, "--timeout", "1")
     assert done.code == 2
     assert "no answer within 1 s (--timeout)" in done.err
+
+
+def test_a_server_that_reads_too_slowly_is_left(tmp_path: Path) -> None:
+    from yprov4wms.push.http import Body, Client
+
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(30_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        reading = pool.submit(sip, server)
+        client = Client(f"http://127.0.0.1:{server.getsockname()[1]}", 1, Secrets())
+        with closing(client), pytest.raises(PushError, match=r"no answer within 1 s"):
+            client.send("PUT", "/documents/x", body=Body(path))
+        assert reading.result(20) < 30_000_000
+
+
+def sip(server: socket.socket) -> int:
+    """Read what comes a little at a time; returns how much that is."""
+    taken = 0
+    connection, _ = server.accept()
+    with connection:
+        while got := connection.recv(1 << 14):
+            taken += len(got)
+            time.sleep(0.01)
+    return taken
+
+
+@pytest.mark.parametrize("url", ["http://a..localhost", "http://127.0.0.1:1/\x7f", "http://*"])
+def test_an_address_that_cannot_be_is_told(push: Push, url: str) -> None:
+    done = push("--to", "yprov", "--url", url, "--allow-http", "--timeout", "1")
+    assert done.code == 2
+    assert done.err.startswith("yprov4wms: error: ")
 
 
 @pytest.mark.parametrize(("to", "route"), [("yprov", "GET /api"), ("yprovstore", "POST /auth")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import io
 import random
 import ssl
 import time
@@ -27,6 +28,7 @@ _WAIT, _LONGEST_WAIT = 0.5, 30.0
 _LARGEST = 4_000_000
 _CONNECT = 10.0
 _SHOWN = 300
+_FAILURES = (httpx.TransportError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError)
 _NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -101,7 +103,7 @@ class Client:
             wait = min(_LONGEST_WAIT, _WAIT * 2 ** (count - 1)) * random.uniform(0.8, 1.2)
             try:
                 response = self._once(method, path, json, body, params, headers)
-            except (httpx.TransportError, httpx.StreamError, OSError) as error:
+            except _FAILURES as error:
                 failure: PushError = PushError(f"{what}: {self._reason(error)}")
                 if _is_final(error):
                     raise failure from error
@@ -135,13 +137,11 @@ class Client:
         given: dict[str, Any] = {"params": params, "headers": sent}
         with ExitStack() as stack:
             if body is not None:
-                file = stack.enter_context(body.path.open("rb"))
+                file = stack.enter_context(_Bounded(body.path, self._deadline))
                 if body.field is not None:
                     given["files"] = {body.field: (body.name, file, "application/json")}
                 else:
-                    # Servers that take no chunks need the length.
                     sent["Content-Type"] = "application/json"
-                    sent["Content-Length"] = str(body.path.stat().st_size)
                     given["content"] = file
             elif json is not None:
                 # Exactly this type, without a charset.
@@ -207,6 +207,19 @@ class Client:
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+class _Bounded(io.BufferedReader):
+    """A file that is sent until ``deadline`` (of `time.monotonic`): each part may take long."""
+
+    def __init__(self, path: Path, deadline: float) -> None:
+        super().__init__(io.FileIO(path))
+        self._deadline = deadline
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self._deadline:
+            raise httpx.WriteTimeout("the upload takes too long")
+        return super().read(size)
+
+
 def _is_final(error: BaseException) -> bool:
     """Whether it would be the same the next time: a certificate, a request that cannot be."""
     seen: BaseException | None = error
@@ -214,7 +227,10 @@ def _is_final(error: BaseException) -> bool:
         if isinstance(seen, ssl.SSLCertVerificationError):
             return True
         seen = seen.__cause__ or seen.__context__
-    return isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
+    return isinstance(
+        error,
+        httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL | UnicodeError,
+    )
 
 
 def _date(response: httpx.Response) -> datetime:

@@ -62,7 +62,7 @@ class Memory:
             self._pushed = msgspec.json.decode(folder.read(NAME), type=_Pushed)
         except FileNotFoundError:
             self._pushed = _Pushed()
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise PushError(
                 f"{folder.location}/{NAME}: {error}; it says what was pushed before: mend it, or "
                 "remove it to push the run as a new document"
