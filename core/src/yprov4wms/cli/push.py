@@ -72,7 +72,7 @@ $YPROV_PASSWORD or asked for on a terminal. No option takes a secret.""",
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="For all of it, with every repetition.",
+    help="For all requests, with every repetition.",
 )
 @click.option("--allow-http", is_flag=True, help="Send credentials unencrypted over a network.")
 @click.option("--dry-run", is_flag=True, help="Build and check all, say what would be sent.")
@@ -117,7 +117,7 @@ def command(
     told = _Told()
     try:
         address = credentials.address(url, allow_http)
-        ask = _asking(address, dry_run) if sys.stdin.isatty() else None
+        ask = _asking(address, dry_run) if sys.stdin is not None and sys.stdin.isatty() else None
         found = credentials.find(user, token_file, ask)
         _push(folder, to, address, found, wishes, timeout, told, dry_run)
     except (PushError, OSError) as error:

@@ -58,8 +58,16 @@ class Answer(NamedTuple):
 Recover = Callable[[], "Answer | None"]
 
 
+class _Response(NamedTuple):
+    """An answer as it came: nothing in it is unpacked."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
 class Client:
-    """What sends requests to paths under ``base``, all of them within ``timeout`` seconds.
+    """What sends requests to paths under ``base``, all within ``timeout`` seconds of the first.
 
     secrets: are masked in what the service says. ``token`` goes along once it is set, and to
     this service alone: redirects are errors.
@@ -69,7 +77,7 @@ class Client:
         self.base = base
         self.token: str | None = None
         self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
+        self._deadline = 0.0
         self.secrets = secrets
         # A proxy of the environment is none for this machine.
         self._http = httpx.Client(
@@ -99,6 +107,7 @@ class Client:
         is repeated. Raises RefusedError for an answer that stays, PushError for none.
         """
         what = f"{method} {self.base}{path}"
+        self._deadline = self._deadline or time.monotonic() + self._timeout
         for count in range(1, _TRIES + 1):
             wait = min(_LONGEST_WAIT, _WAIT * 2 ** (count - 1)) * random.uniform(0.8, 1.2)
             try:
@@ -115,7 +124,7 @@ class Client:
                     raise refused
                 failure, wait = refused, max(wait, _retry_after(response))
             if count == _TRIES or time.monotonic() + wait > self._deadline:
-                raise PushError(f"{failure} (tried {count} times)")
+                raise PushError(f"{failure} (tries: {count})")
             time.sleep(wait)
             if recover is not None and (found := recover()) is not None:
                 return found
@@ -129,7 +138,7 @@ class Client:
         body: Body | None,
         params: Mapping[str, str | int] | None,
         headers: Mapping[str, str] | None,
-    ) -> httpx.Response:
+    ) -> _Response:
         left = max(0.1, self._deadline - time.monotonic())
         sent = dict(headers or {})
         if self.token is not None:
@@ -158,24 +167,22 @@ class Client:
                     raise PushError(f"{method} {self.base}{path}: the answer is too large")
                 if time.monotonic() > self._deadline:
                     raise httpx.ReadTimeout("the answer takes too long")
-            return httpx.Response(
-                response.status_code, headers=response.headers, content=bytes(content)
-            )
+            return _Response(response.status_code, response.headers, bytes(content))
 
-    def _refusal(self, what: str, response: httpx.Response) -> RefusedError | None:
-        status = response.status_code
+    def _refusal(self, what: str, response: _Response) -> RefusedError | None:
+        status = response.status
         if 200 <= status < 300:
             return None
         if 300 <= status < 400:
             where = self._shown(response.headers.get("Location", "elsewhere"))
             text = f"it redirects to {where}, which is not followed: give the right --url"
         else:
-            text = self._said(response) or response.reason_phrase
+            text = self._said(response) or httpx.codes.get_reason_phrase(status)
             if status == 401 and self.token is not None:
                 text += " (get a new token, or log in with --user)"
         return RefusedError(status, f"{what}: {status}: {text}")
 
-    def _said(self, response: httpx.Response) -> str:
+    def _said(self, response: _Response) -> str:
         """The service's own words, each service's in its own field."""
         try:
             data = msgspec.json.decode(response.content)
@@ -187,7 +194,7 @@ class Client:
                     return self._shown(str(data[field]))
         return ""
 
-    def _json(self, what: str, response: httpx.Response) -> Any:
+    def _json(self, what: str, response: _Response) -> Any:
         try:
             return msgspec.json.decode(response.content)
         except _NO_JSON as error:
@@ -233,11 +240,11 @@ def _is_final(error: BaseException) -> bool:
     )
 
 
-def _date(response: httpx.Response) -> datetime:
+def _date(response: _Response) -> datetime:
     return _when(response.headers.get("Date", "")) or datetime.now(UTC)
 
 
-def _retry_after(response: httpx.Response) -> float:
+def _retry_after(response: _Response) -> float:
     """Seconds that the service asks to wait (RFC 9110 section 10.2.3)."""
     asked = response.headers.get("Retry-After", "").strip()
     if asked.isdecimal():

@@ -12,7 +12,7 @@ from yprov4wms.store import RunFolder
 NAME = "pushed.json"
 
 
-class Begun(msgspec.Struct):
+class Begun(msgspec.Struct, omit_defaults=True):
     """An upload whose end is not known.
 
     since: a time, by the service's clock, before it began (ISO 8601). parent: the document of
@@ -24,7 +24,7 @@ class Begun(msgspec.Struct):
     parent: str | None = None
 
 
-class Sent(msgspec.Struct):
+class Sent(msgspec.Struct, omit_defaults=True):
     """A document that the service has.
 
     id: the service's name of it. time: ours, of the upload (ISO 8601).

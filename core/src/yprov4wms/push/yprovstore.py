@@ -79,8 +79,8 @@ class YProvStore:
             return f"nothing for {sent.id}, as it was pushed before: {parcel.name}"
         before = sent.id if sent is not None else parent
         version = f" as the version after {before}" if before else ""
-        size = f"{parcel.size} bytes" + (", compressed" if parcel.size > _LARGE else "")
-        return f"POST {self._client.base}/documents{version}: {parcel.name}, {size}"
+        told = f"POST {self._client.base}/documents{version}: {parcel.name}, {parcel.size} bytes"
+        return told + (", compressed if it takes that" if parcel.size > _LARGE else "")
 
     # -- who ---------------------------------------------------------------------------------
 
