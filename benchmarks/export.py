@@ -1,10 +1,15 @@
 """Journal to PROV-JSON against prov: CPU, peak memory, and how both grow.
 
-    python benchmarks/export.py [--sizes 1000 10000 100000] [--rounds 3] [--no-peer]
+    python benchmarks/export.py [--sizes 10000 100000 1000000] [--rounds 3] [--processes]
 
 Each measurement is a process of its own. Ours reads the journal, folds it and writes the
 document. The peer builds the same records through the prov library's own calls and
-serialises them; reading the records off our document is not counted.
+serialises them, up to --peer-sizes; reading the records off our document is not counted.
+With --processes a process per attempt has a journal of its own, as under Airflow and a
+cluster's scheduler. The last column is the cost per task by that of the size before.
+
+1,000,000 tasks take some 10 GB of disk (where TMPDIR says), and with --processes as many
+journals, 12 GB more. What is that large is measured once.
 """
 
 from __future__ import annotations
@@ -16,34 +21,62 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+START = datetime(2026, 11, 21, tzinfo=UTC)
+#: Tasks from which on there is one round.
+LARGE = 1_000_000
 ROOT = "01939f3e-0000-7000-8000-0000000000ff"
 
 
-def make_journal(folder: Path, tasks: int) -> None:
-    """A run of ``tasks`` completed tasks with two inputs and two outputs each, all hashed."""
-    import msgspec
+class Journals:
+    """Journals of one run; each event a millisecond after the one before, on one clock."""
 
+    def __init__(self, folder: Path) -> None:
+        import msgspec
+
+        self._folder = folder / "events"
+        self._folder.mkdir(parents=True)
+        self._encode = msgspec.json.Encoder().encode
+        self._clock = 0
+
+    def moment(self) -> str:
+        self._clock += 1
+        seconds, milli = divmod(self._clock, 1000)
+        when = START + timedelta(seconds=seconds, milliseconds=milli)
+        return when.isoformat(timespec="microseconds")
+
+    @contextmanager
+    def writer(self, name: str) -> Iterator[Callable[[Any], None]]:
+        """What takes the events of one writer."""
+        numbers = count(1)
+        with (self._folder / f"{name}.jsonl").open("wb") as file:
+
+            def emit(event: Any) -> None:
+                event.v, event.writer, event.seq, event.run = 1, name, next(numbers), ROOT
+                event.time = self.moment()
+                file.write(self._encode(event) + b"\n")
+
+            yield emit
+
+
+def make_journal(folder: Path, tasks: int, processes: bool = False) -> None:
+    """A run of ``tasks`` completed tasks with two inputs and two outputs each, all hashed.
+
+    processes: a process executes each attempt and has a journal of its own; one task in twenty
+    is retried, and one in fifty makes a directory, too.
+    """
     from yprov4wms import events
-    from yprov4wms.events import Figure, File, Process, Software, Status
+    from yprov4wms.events import File, Software, Status
 
-    path = folder / "events"
-    path.mkdir(parents=True)
-    encode = msgspec.json.Encoder().encode
-    with (path / "host-1-1.jsonl").open("wb") as file:
-        seq = 0
-
-        def emit(event: events.Event) -> None:
-            nonlocal seq
-            seq += 1
-            event.v, event.writer, event.seq, event.run = 1, "host-1-1", seq, ROOT
-            seconds, micro = divmod(seq * 1000, 1_000_000)
-            hours, rest = divmod(seconds, 3600)
-            event.time = f"2026-11-21T{hours:02}:{rest // 60:02}:{rest % 60:02}.{micro:06}+00:00"
-            file.write(encode(event) + b"\n")
-
+    journals = Journals(folder)
+    with journals.writer("host-1-1") as emit:
         engine = Software(name="snakemake", kind="engine", version="9.27.1")
         emit(events.RunStarted(engine=engine, workflow="bench", directory="/data/bench"))
         emit(events.StepDeclared(step="process", type="shell", code="process {input} {output}"))
@@ -53,47 +86,104 @@ def make_journal(folder: Path, tasks: int) -> None:
             label = f"process sample={index}"
             emit(events.TaskPlanned(task=task, step="process", label=label, depends_on=depends))
         for index, task in enumerate(ids):
-            inputs = [
-                File(path=f"reference/{index % 100}.idx", size=2048, sha256=f"{index % 100:064x}")
+            outputs = [
+                File(path=f"results/{index}/table.csv", size=4321, sha256=f"{index:063x}a"),
+                File(path=f"results/{index}/log.txt", size=123, sha256=f"{index:063x}b"),
             ]
-            if index % 10:
-                inputs.append(File(path=f"results/{index - 1}/table.csv"))
+            if processes:
+                if index % 20 == 7:
+                    attempt_by_process(journals, emit, task, index, 1, None)
+                if index % 50 == 3:
+                    outputs.append(directory(index))
+                attempt_by_process(journals, emit, task, index, 1 + (index % 20 == 7), outputs)
             else:
-                inputs.append(File(path=f"raw/{index}.fq", size=9_000, sha256=f"{index:064x}"))
-            emit(
-                events.TaskStarted(
-                    task=task,
-                    attempt=1,
-                    inputs=inputs,
-                    command=f"process --sample {index} reference/{index % 100}.idx > out",
-                    parameters={"alpha": 0.1, "mode": "fast"},
-                    wildcards={"sample": str(index)},
-                    threads=1,
-                    resources={"mem_mb": 1000},
+                emit(task_started(task, index, 1))
+                found = task_figures(index)
+                emit(
+                    events.TaskEnded(
+                        task=task, attempt=1, status=Status.COMPLETED, outputs=outputs, **found
+                    )
                 )
-            )
-            emit(
-                events.TaskEnded(
-                    task=task,
-                    attempt=1,
-                    status=Status.COMPLETED,
-                    exit_code=0,
-                    outputs=[
-                        File(path=f"results/{index}/table.csv", size=4321, sha256=f"{index:063x}a"),
-                        File(path=f"results/{index}/log.txt", size=123, sha256=f"{index:063x}b"),
-                    ],
-                    processes=[
-                        Process(pid=1000 + index, started="2026-11-21T00:00:00.000000+00:00")
-                    ],
-                    usage={
-                        "cpu_time": Figure("s", "wait4", 0.25),
-                        "memory_peak": Figure("B", "rss-sum-sampled", 52_428_800.0),
-                        "wall_time": Figure("s", "monotonic-clock", 0.5),
-                    },
-                    host="node1",
-                )
-            )
         emit(events.RunEnded(status=Status.COMPLETED))
+
+
+def attempt_by_process(
+    journals: Journals,
+    emit: Callable[[Any], None],
+    task: str,
+    index: int,
+    attempt: int,
+    outputs: list[Any] | None,
+) -> None:
+    """What the engine, and the process, tell of an attempt, which failed without outputs."""
+    from yprov4wms import events
+    from yprov4wms.events import Status
+
+    status = Status.COMPLETED if outputs else Status.FAILED
+    emit(task_started(task, index, attempt))
+    with journals.writer(f"node{index % 40}-{1000 + index}-{attempt}") as tell:
+        tell(events.TaskExecuting(task=task, attempt=attempt, pid=1000 + index))
+        began, finished = journals.moment(), journals.moment()
+        tell(
+            events.TaskExecuted(
+                task=task,
+                attempt=attempt,
+                status=status,
+                began=began,
+                finished=finished,
+                **task_figures(index),
+            )
+        )
+    emit(events.TaskEnded(task=task, attempt=attempt, status=status, outputs=outputs))
+
+
+def task_started(task: str, index: int, attempt: int) -> Any:
+    from yprov4wms import events
+    from yprov4wms.events import File
+
+    reference = index % 100
+    inputs = [File(path=f"reference/{reference}.idx", size=2048, sha256=f"{reference:064x}")]
+    if index % 10:
+        inputs.append(File(path=f"results/{index - 1}/table.csv"))
+    else:
+        inputs.append(File(path=f"raw/{index}.fq", size=9_000, sha256=f"{index:064x}"))
+    return events.TaskStarted(
+        task=task,
+        attempt=attempt,
+        inputs=inputs,
+        command=f"process --sample {index} reference/{reference}.idx > out",
+        parameters={"alpha": 0.1, "mode": "fast"},
+        wildcards={"sample": str(index)},
+        threads=1,
+        resources={"mem_mb": 1000},
+    )
+
+
+def task_figures(index: int) -> dict[str, Any]:
+    """How an attempt's process ended, and what it cost."""
+    from yprov4wms.events import Figure, Process
+
+    return {
+        "exit_code": 0,
+        "processes": [Process(pid=1000 + index, started="2026-11-21T00:00:00.000000+00:00")],
+        "usage": {
+            "cpu_time": Figure("s", "wait4", 0.25),
+            "memory_peak": Figure("B", "rss-sum-sampled", 52_428_800.0),
+            "wall_time": Figure("s", "monotonic-clock", 0.5),
+        },
+        "host": "node1",
+    }
+
+
+def directory(index: int) -> Any:
+    from yprov4wms.events import File, FileType
+
+    return File(
+        path=f"results/{index}/parts",
+        type=FileType.DIRECTORY,
+        sha256=f"{index:063x}c",
+        members=[File(path=f"{n}.csv", size=n, sha256=f"{index:062x}{n:02x}") for n in range(5)],
+    )
 
 
 def ours(folder: str, output: str) -> None:
@@ -189,40 +279,55 @@ def peak_megabytes() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--peer-rounds", type=int, default=1, help="at the largest size")
+    parser.add_argument("--processes", action="store_true", help="a journal per attempt")
+    parser.add_argument("--peer-sizes", type=int, default=100_000, help="0: without the peer")
+    parser.add_argument("--peer-rounds", type=int, default=1, help="at the largest of its sizes")
     arguments = parser.parse_args()
     start = median(measure("start")[0] for _ in range(arguments.rounds))
     print(f"start-up of our process: {start:.2f} s CPU (taken off the cost per task)")
     print(
         f"{'tasks':>8} {'document':>9} {'ours CPU':>9} {'us/task':>8} {'ours MB':>8}"
-        f" {'prov CPU':>9} {'prov MB':>8} {'CPU x':>6} {'MB x':>6}"
+        f" {'prov CPU':>9} {'prov MB':>8} {'CPU x':>6} {'MB x':>6} {'growth':>7}"
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        for size in arguments.sizes:
-            folder = Path(scratch) / f"run{size}"
-            make_journal(folder, size)
-            document, output = str(folder / "prov.json"), str(folder / "peer.json")
-            rounds, peers = [], []
-            for number in range(arguments.rounds):
-                rounds.append(measure("ours", str(folder), document))
-                largest = size == max(arguments.sizes)
-                if not arguments.no_peer and (not largest or number < arguments.peer_rounds):
-                    peers.append(measure("peer", document, output))
-            cpu = median(r[0] for r in rounds)
-            rss = median(r[1] for r in rounds)
-            row = (
-                f"{size:>8} {Path(document).stat().st_size / 1e6:>6.1f} MB {cpu:>7.2f} s"
-                f" {(cpu - start) / size * 1e6:>8.1f} {rss:>8.0f}"
-            )
-            if peers:
-                theirs, their_rss = median(p[0] for p in peers), median(p[1] for p in peers)
-                row += f" {theirs:>7.2f} s {their_rss:>8.0f}"
-                row += f" {theirs / cpu:>6.1f} {their_rss / rss:>6.1f}"
-            print(row, flush=True)
+    before = 0.0
+    for size in arguments.sizes:
+        with tempfile.TemporaryDirectory() as scratch:
+            each = row(arguments, size, start, before, Path(scratch) / "run")
+        before = each
+
+
+def row(
+    arguments: argparse.Namespace, size: int, start: float, before: float, folder: Path
+) -> float:
+    """Measure one size and print it; returns our cost per task, in microseconds."""
+    make_journal(folder, size, arguments.processes)
+    document, output = str(folder / "prov.json"), str(folder / "peer.json")
+    compared = [known for known in arguments.sizes if known <= arguments.peer_sizes]
+    times = arguments.rounds if size < LARGE else 1
+    peer_times = arguments.peer_rounds if compared and size == max(compared) else times
+    rounds, peers = [], []
+    for number in range(times):
+        rounds.append(measure("ours", str(folder), document))
+        if size in compared and number < peer_times:
+            peers.append(measure("peer", document, output))
+    cpu, rss = (median(values) for values in zip(*rounds, strict=True))
+    each = (cpu - start) / size * 1e6
+    text = (
+        f"{size:>8} {Path(document).stat().st_size / 1e6:>6.1f} MB {cpu:>7.2f} s"
+        f" {each:>8.1f} {rss:>8.0f}"
+    )
+    if peers:
+        theirs, their_rss = (median(values) for values in zip(*peers, strict=True))
+        text += f" {theirs:>7.2f} s {their_rss:>8.0f} {theirs / cpu:>6.1f} {their_rss / rss:>6.1f}"
+    else:
+        text += " " * 33
+    print(text + (f" {each / before:>7.2f}" if before else ""), flush=True)
+    return each
 
 
 if __name__ == "__main__":

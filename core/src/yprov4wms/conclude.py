@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from operator import itemgetter
 
-from yprov4wms import events
 from yprov4wms.events import INNER_RETRY
 from yprov4wms.run import Attempt, Run, Task
 
-_IN_GROUP = f'"{events.WHOLE_GROUP}"'.encode()
+#: What tells of an attempt that the engine does not count.
+_OF_PROCESS = (
+    *("number", "key", "executing_line", "executed_line", "executed_status", "children"),
+)
 
 
 def _order(attempt: Attempt) -> tuple[int, int]:
@@ -70,7 +72,7 @@ def _find_main_file(run: Run) -> None:
     if main is None or main.sha256 is not None:
         return
     for attempt in run.attempts():
-        if attempt.executing_line is not None and b'"script"' in attempt.executing_line:
+        if attempt.executing_line is not None and attempt.says(attempt.executing_line, "script"):
             script = attempt.start.script if attempt.start else None
             if script is not None and script.path == main.path and script.sha256:
                 run.start.main_file = script
@@ -89,7 +91,7 @@ def _find_sources(run: Run) -> None:
         for path, makers in run.left.items()
     }
     for attempt in run.attempts():
-        if attempt.executing_line is None or b'"inputs"' not in attempt.executing_line:
+        if attempt.executing_line is None or not attempt.says(attempt.executing_line, "inputs"):
             continue
         start, end = attempt.start, attempt.end
         began = (end.began if end else None) or (start.time if start else "")
@@ -111,11 +113,8 @@ def _drop_unbegun(run: Run) -> set[str]:
     """
     groups: dict[tuple[str, int], list[Attempt]] = {}
     for attempt in run.attempts():
-        if attempt.ended_line is not None and _IN_GROUP in attempt.ended_line:
-            end = attempt.end
-            group = ((end.attributes if end else None) or {}).get(events.WHOLE_GROUP)
-            if isinstance(group, str):
-                groups.setdefault((group, attempt.key), []).append(attempt)
+        if attempt.group is not None:
+            groups.setdefault((attempt.group, attempt.key), []).append(attempt)
     dropped: set[str] = set()
     for members in groups.values():
         unbegun = [attempt for attempt in members if attempt.executing_line is None]
@@ -139,7 +138,7 @@ def _unfold_retries(run: Run, task: Task) -> None:
         elif outer is not None:
             # The one that other records know as the maker of files stays the last.
             task.attempts[place - 1], task.attempts[place] = attempt, outer
-            for name in ("number", "key", "executing_line", "executed_line", "children"):
+            for name in _OF_PROCESS:
                 mine, others = getattr(attempt, name), getattr(outer, name)
                 setattr(attempt, name, others)
                 setattr(outer, name, mine)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from yprov4wms import events
-from yprov4wms.events import FileType, Status
+from yprov4wms.events import WHOLE_GROUP, FileType, Status
 from yprov4wms.run import Attempt, Run, Task
 
 _RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.CACHED)
@@ -24,15 +25,15 @@ _FILLED = tuple(
 _FIRST = ("software", "parent", "executor")
 
 
-def take_in(run: Run, event: events.Event, line: bytes) -> None:
-    """line: the event as it is in its journal."""
+def take_in(run: Run, event: events.Event, line: int) -> None:
+    """line: the event as it is in its journal, by its number in ``run.lines``."""
     _HANDLERS[type(event)](run, event, line)
 
 
 def _task(run: Run, task_id: str) -> Task:
     task = run.tasks.get(task_id)
     if task is None:
-        task = run.tasks[task_id] = Task(id=task_id, step="", depends_on=[])
+        task = run.tasks[task_id] = Task(id=task_id, step="", depends_on=[], lines=run.lines)
     return task
 
 
@@ -41,13 +42,13 @@ def _attempt(run: Run, task_id: str, number: int) -> Attempt:
     for attempt in task.attempts:
         if attempt.key == number:
             return attempt
-    attempt = Attempt(task=task.id, number=number, key=number)
+    attempt = Attempt(task=task.id, number=number, key=number, lines=run.lines)
     task.attempts.append(attempt)
     task.not_run_line = None
     return attempt
 
 
-def _run_started(run: Run, event: events.RunStarted, line: bytes) -> None:
+def _run_started(run: Run, event: events.RunStarted, line: int) -> None:
     """What a further process tells of the start, or of the run's being begun again."""
     start = run.start
     if (event.writer, event.seq) == (start.writer, start.seq):
@@ -89,23 +90,25 @@ def _same_file(file: events.File) -> object:
     return file.path, file.sha256, file.role, task
 
 
-def _run_ended(run: Run, event: events.RunEnded, line: bytes) -> None:
+def _run_ended(run: Run, event: events.RunEnded, line: int) -> None:
     run.end = event
 
 
-def _step(run: Run, event: events.StepDeclared, line: bytes) -> None:
+def _step(run: Run, event: events.StepDeclared, line: int) -> None:
     run.steps[event.step] = event
 
 
-def _planned(run: Run, event: events.TaskPlanned, line: bytes) -> None:
+def _planned(run: Run, event: events.TaskPlanned, line: int) -> None:
     task = _task(run, event.task)
-    task.step = event.step
-    task.depends_on = event.depends_on or []
+    known = run.tasks
+    # Of each name one string: at a million tasks this is memory that counts.
+    task.step = sys.intern(event.step)
+    task.depends_on = [known[one].id if one in known else one for one in event.depends_on or ()]
     task.label, task.parent, task.attributes = event.label, event.parent, event.attributes
     task.unexpanded = event.unexpanded
 
 
-def _not_run(run: Run, event: events.TaskNotRun, line: bytes) -> None:
+def _not_run(run: Run, event: events.TaskNotRun, line: int) -> None:
     if event.status in _RAN:
         run.problems.append(f"task {event.task}: what did not run cannot be {event.status}")
         return
@@ -116,56 +119,58 @@ def _not_run(run: Run, event: events.TaskNotRun, line: bytes) -> None:
         task.past = {**(task.past or {}), event.before: line}
 
 
-def _started(run: Run, event: events.TaskStarted, line: bytes) -> None:
+def _started(run: Run, event: events.TaskStarted, line: int) -> None:
     attempt = _attempt(run, event.task, event.attempt)
     if attempt.started_line is None:
         attempt.started_line = line
         if event.inputs:
-            attempt.sources = [_maker(run, file.path) for file in event.inputs]
-            for file, source in zip(event.inputs, attempt.sources, strict=True):
+            sources = [_maker(run, file.path) for file in event.inputs]
+            attempt.sources = sources if any(sources) else None
+            for file, source in zip(event.inputs, sources, strict=True):
                 if source is None and file.sha256 is not None:
                     # Who looked at the same version without reading it learns its checksum.
                     run.checksums.setdefault((file.path, file.size, file.mtime_ns), file)
 
 
-def _submitted(run: Run, event: events.TaskSubmitted, line: bytes) -> None:
+def _submitted(run: Run, event: events.TaskSubmitted, line: int) -> None:
     _attempt(run, event.task, event.attempt).external_id = event.external_id
 
 
-def _executing(run: Run, event: events.TaskExecuting, line: bytes) -> None:
+def _executing(run: Run, event: events.TaskExecuting, line: int) -> None:
     _attempt(run, event.task, event.attempt).executing_line = line
 
 
-def _executed(run: Run, event: events.TaskExecuted, line: bytes) -> None:
+def _executed(run: Run, event: events.TaskExecuted, line: int) -> None:
     if event.status not in _ENDS:
         run.problems.append(f"task {event.task}: an attempt cannot end as {event.status}")
         return
     attempt = _attempt(run, event.task, event.attempt)
-    attempt.executed_line = line
+    attempt.executed_line, attempt.executed_status = line, event.status
     for file in event.outputs or ():
         makers = run.left.setdefault(file.path, [])
         if attempt not in makers:
             makers.append(attempt)
 
 
-def _suspended(run: Run, event: events.TaskSuspended, line: bytes) -> None:
+def _suspended(run: Run, event: events.TaskSuspended, line: int) -> None:
     attempt = _attempt(run, event.task, event.attempt)
     attempt.suspended = [*(attempt.suspended or ()), line]
 
 
-def _noted(run: Run, event: events.TaskNoted, line: bytes) -> None:
+def _noted(run: Run, event: events.TaskNoted, line: int) -> None:
     run.notes.setdefault((event.task, event.attempt), []).append(line)
 
 
-def _ended(run: Run, event: events.TaskEnded, line: bytes) -> None:
+def _ended(run: Run, event: events.TaskEnded, line: int) -> None:
     if event.status not in _ENDS:
         run.problems.append(f"task {event.task}: an attempt cannot end as {event.status}")
         return
     attempt = _attempt(run, event.task, event.attempt)
     if attempt.ended_line is not None:
         _forget_outputs(run, attempt)
-    attempt.ended_line = line
-    attempt.status = event.status
+    attempt.ended_line, attempt.status = line, event.status
+    group = (event.attributes or {}).get(WHOLE_GROUP)
+    attempt.group = group if isinstance(group, str) else None
     for file in event.outputs or ():
         if file.type is not FileType.MISSING:
             made = run.made.get(file.path)
@@ -212,25 +217,25 @@ def _forget_outputs(run: Run, attempt: Attempt) -> None:
             other.sources = [None if source is attempt else source for source in other.sources]
 
 
-def _hashed(run: Run, event: events.FilesHashed, line: bytes) -> None:
+def _hashed(run: Run, event: events.FilesHashed, line: int) -> None:
     for file in event.files:
         run.checksums[file.path, file.size, file.mtime_ns] = file
 
 
-def _child(run: Run, event: events.ChildAttached, line: bytes) -> None:
+def _child(run: Run, event: events.ChildAttached, line: int) -> None:
     attempt = _attempt(run, event.task, event.attempt)
     attempt.children = [*(attempt.children or ()), line]
 
 
-def _failed(run: Run, event: events.RecorderFailed, line: bytes) -> None:
+def _failed(run: Run, event: events.RecorderFailed, line: int) -> None:
     run.failures.append(event)
 
 
-def _ignored(run: Run, event: events.Event, line: bytes) -> None:
+def _ignored(run: Run, event: events.Event, line: int) -> None:
     """The start, taken already, and what belongs to ML runs."""
 
 
-_Handler = Callable[[Run, Any, bytes], None]
+_Handler = Callable[[Run, Any, int], None]
 _HANDLERS: dict[type[events.Event], _Handler] = dict.fromkeys(events.AnyEvent.__args__, _ignored)
 _HANDLERS |= {
     events.RunStarted: _run_started,

@@ -9,13 +9,13 @@ not an event is reported in ``problems``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import itemgetter
 
 import msgspec
 
 from yprov4wms import events, fates
 from yprov4wms.conclude import conclude
 from yprov4wms.handlers import take_in
+from yprov4wms.lines import Lines
 from yprov4wms.run import MLRank, MLRun, Run, decode, is_time
 from yprov4wms.store import RunFolder, StoreError
 
@@ -31,7 +31,8 @@ class _Head(msgspec.Struct, gc=False):
     run: str
 
 
-_Line = tuple[str, str, int, bytes]
+#: Time, writer, sequence, and the line's number in `Lines`.
+_Line = tuple[str, str, int, int]
 _decode_head = msgspec.json.Decoder(_Head).decode
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -68,27 +69,28 @@ def fold(
     Raises StoreError where they hold no event, or events of several runs and not of that.
     """
     problems: list[str] = []
-    lines, runs = _read(journals, problems)
+    store = Lines()
+    lines, runs = _read(journals, store, problems)
     if len(runs) > 1 and run_id in runs:
-        lines, runs = _of_run(run_id, lines, problems), [run_id]
+        lines, runs = _of_run(run_id, lines, store, problems), [run_id]
     if len(runs) > 1:
         raise StoreError(f"{where}: lines of several runs lie in one folder: {', '.join(runs)}")
     for _, _, _, line in lines:
         try:
-            first = decode(line)
+            first = decode(store.read(line))
         except _ERRORS:
             continue
         if isinstance(first, events.RunStarted):
-            return _fold_workflow(first, lines, problems)
+            return _fold_workflow(first, lines, store, problems)
         if isinstance(first, events.MLRunStarted):
-            return _fold_ml(first, lines, problems)
+            return _fold_ml(first, lines, store, problems)
     if not lines:
         hint = f" ({problems[0]})" if problems else ""
         raise StoreError(f"{where}: not a run: no journal here has an event{hint}")
     problems.append("the event that tells of the run's start is lost")
     unknown = events.Software(name="unknown", kind="engine")
     lost = events.RunStarted(run=runs[0], engine=unknown, workflow="unknown", directory="")
-    return _fold_workflow(lost, lines, problems)
+    return _fold_workflow(lost, lines, store, problems)
 
 
 def _stream(lines: Iterable[bytes]) -> Run | None:
@@ -112,18 +114,18 @@ def _stream(lines: Iterable[bytes]) -> Run | None:
         if run is None:
             if not isinstance(event, events.RunStarted):
                 return None
-            run, writer = Run(id=event.run, start=event), event.writer
+            run, writer = Run(id=event.run, start=event, lines=Lines()), event.writer
         elif event.writer != writer or event.run != run.id:
             return None
         else:
-            take_in(run, event, line)
+            take_in(run, event, run.lines.add(line))
     if run is not None:
         conclude(run)
     return run
 
 
 def _read(
-    journals: Iterable[tuple[str, Iterable[bytes]]], problems: list[str]
+    journals: Iterable[tuple[str, Iterable[bytes]]], store: Lines, problems: list[str]
 ) -> tuple[list[_Line], list[str]]:
     """The lines in their order, each event once; and the ids of the runs they tell of."""
     interned: dict[str, str] = {}
@@ -148,8 +150,8 @@ def _read(
                 continue
             runs[head.run] = None
             writer = interned.setdefault(head.writer, head.writer)
-            found.append((head.time, writer, head.seq, line))
-    found.sort(key=itemgetter(0, 1, 2))
+            found.append((head.time, writer, head.seq, store.add(line)))
+    found.sort()
     kept = 0
     for entry in found:
         if kept == 0 or entry[2] != found[kept - 1][2] or entry[1] != found[kept - 1][1]:
@@ -159,10 +161,10 @@ def _read(
     return found, list(runs)
 
 
-def _of_run(run_id: str, lines: list[_Line], problems: list[str]) -> list[_Line]:
+def _of_run(run_id: str, lines: list[_Line], store: Lines, problems: list[str]) -> list[_Line]:
     kept = []
     for line in lines:
-        run = _decode_head(line[3]).run
+        run = _decode_head(store.read(line[3])).run
         if run == run_id:
             kept.append(line)
         else:
@@ -170,13 +172,15 @@ def _of_run(run_id: str, lines: list[_Line], problems: list[str]) -> list[_Line]
     return kept
 
 
-def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[str]) -> Run:
-    run = Run(id=first.run, start=first, problems=problems)
+def _fold_workflow(
+    first: events.RunStarted, lines: list[_Line], store: Lines, problems: list[str]
+) -> Run:
+    run = Run(id=first.run, start=first, lines=store, problems=problems)
     lines.reverse()
     while lines:  # given up as they are taken in: at 100,000 tasks this is memory that counts
         _, writer, seq, line = lines.pop()
         try:
-            event = decode(line)
+            event = decode(store.read(line))
         except _ERRORS as error:
             problems.append(f"{writer}, event {seq}: not a known event: {error}")
             continue
@@ -185,12 +189,14 @@ def _fold_workflow(first: events.RunStarted, lines: list[_Line], problems: list[
     return run
 
 
-def _fold_ml(first: events.MLRunStarted, lines: list[_Line], problems: list[str]) -> MLRun:
+def _fold_ml(
+    first: events.MLRunStarted, lines: list[_Line], store: Lines, problems: list[str]
+) -> MLRun:
     run = MLRun(id=first.run, problems=problems)
     ranks: dict[str, MLRank] = {}
     for _, writer, seq, line in lines:
         try:
-            event = decode(line)
+            event = decode(store.read(line))
         except _ERRORS as error:
             problems.append(f"{writer}, event {seq}: not a known event: {error}")
             continue

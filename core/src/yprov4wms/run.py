@@ -1,7 +1,7 @@
 """What a journal folds into: a Run with its steps, tasks, attempts and child runs.
 
-Events stay encoded inside (`Attempt.start` and the like decode one when it is asked
-for): a run of 100,000 tasks then costs little more memory than its journal.
+Events stay encoded, and beside (`Attempt.start` and the like read and decode one when it is
+asked for): a run of a million tasks then costs less memory than its journal has bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from yprov4wms import events
-from yprov4wms.events import WHOLE_GROUP, Figure, Status
+from yprov4wms.events import Figure, Status
+from yprov4wms.lines import Lines
 
 _decoder = msgspec.json.Decoder(events.AnyEvent)
 _E = TypeVar("_E", bound=events.Event)
@@ -88,10 +89,10 @@ def _writer(line: bytes) -> str:
     return _written.decode(line).writer
 
 
-def _typed(line: bytes | None, kind: type[_E]) -> _E | None:
+def _typed(lines: Lines, line: int | None, kind: type[_E]) -> _E | None:
     if line is None:
         return None
-    event = decode(line)
+    event = decode(lines.read(line))
     assert isinstance(event, kind)
     return event
 
@@ -100,24 +101,31 @@ class Attempt(msgspec.Struct, gc=False):
     """One try of a task: what started it, what became of it.
 
     key: its number in the journal; ``number`` counts all of the task's attempts from 1.
+    lines: has the lines by the numbers in ``..._line`` and the like.
     """
 
     task: str
     number: int
     key: int
+    lines: Lines
     status: Status = Status.RUNNING
-    started_line: bytes | None = None
-    ended_line: bytes | None = None
-    executing_line: bytes | None = None
-    executed_line: bytes | None = None
+    started_line: int | None = None
+    ended_line: int | None = None
+    executing_line: int | None = None
+    executed_line: int | None = None
+    #: What its process says became of it.
+    executed_status: Status | None = None
+    #: The group that ended with the status that the engine gave it.
+    group: str | None = None
     external_id: str | None = None
     #: Of processes that gave it up until later, in their order.
-    suspended: list[bytes] | None = None
-    notes: list[bytes] | None = None
+    suspended: list[int] | None = None
+    notes: list[int] | None = None
     #: The times of its events are those of an import.
     imported: bool = False
-    children: list[bytes] | None = None
-    #: For each input the attempt whose output it was when this one started, or None.
+    children: list[int] | None = None
+    #: For each input the attempt whose output it was when this one started, or None; None at
+    #: once where no input was one.
     sources: list[Attempt | None] | None = None
     #: By path, of a container's outputs, the attempt inside it that made them.
     inner: dict[str, Attempt] | None = None
@@ -125,8 +133,8 @@ class Attempt(msgspec.Struct, gc=False):
     @property
     def start(self) -> events.TaskStarted | None:
         """With what the process that executes it knows better than the engine."""
-        start = _typed(self.started_line, events.TaskStarted)
-        executing = _typed(self.executing_line, events.TaskExecuting)
+        start = _typed(self.lines, self.started_line, events.TaskStarted)
+        executing = _typed(self.lines, self.executing_line, events.TaskExecuting)
         if executing is not None:
             if start is None:
                 start = events.TaskStarted(task=self.task, attempt=self.number)
@@ -144,13 +152,13 @@ class Attempt(msgspec.Struct, gc=False):
     @property
     def end(self) -> events.TaskEnded | None:
         """With what the process that executed it knows better than the engine."""
-        end = _typed(self.ended_line, events.TaskEnded)
+        end = _typed(self.lines, self.ended_line, events.TaskEnded)
         if self.imported and end is not None:
             end.time = ""
-        executed = _typed(self.executed_line, events.TaskExecuted)
+        executed = _typed(self.lines, self.executed_line, events.TaskExecuted)
         if executed is None:
             if end is not None and end.began is None and self.executing_line is not None:
-                executing = _typed(self.executing_line, events.TaskExecuting)
+                executing = _typed(self.lines, self.executing_line, events.TaskExecuting)
                 end.began = self._began() or (executing.time if executing else None)
         else:
             if end is None:
@@ -168,16 +176,18 @@ class Attempt(msgspec.Struct, gc=False):
 
     def _began(self) -> str | None:
         """When the first of several processes began."""
-        first = _typed(self.suspended[0], events.TaskSuspended) if self.suspended else None
+        if not self.suspended:
+            return None
+        first = _typed(self.lines, self.suspended[0], events.TaskSuspended)
         return (first.began or first.time) if first else None
 
     def _notes(self) -> list[events.TaskNoted]:
-        found = [_typed(line, events.TaskNoted) for line in self.notes or ()]
+        found = [_typed(self.lines, line, events.TaskNoted) for line in self.notes or ()]
         return [note for note in found if note is not None]
 
     def _add_parts(self, end: events.TaskEnded) -> None:
         """What earlier processes of the attempt used, and what others noted of it."""
-        parts = [_typed(line, events.TaskSuspended) for line in self.suspended or ()]
+        parts = [_typed(self.lines, line, events.TaskSuspended) for line in self.suspended or ()]
         before = [part for part in parts if part is not None]
         if before:
             processes = [process for part in before for process in part.processes or ()]
@@ -192,28 +202,30 @@ class Attempt(msgspec.Struct, gc=False):
 
     def conclude(self) -> None:
         """Set the status, once all that is known of the attempt was taken in."""
-        if self.executed_line is None:
-            return
-        executed = _typed(self.executed_line, events.TaskExecuted)
-        end = _typed(self.ended_line, events.TaskEnded)
-        assert executed is not None
         # A group fails as a whole; what became of a member only its process knows.
-        if end is None or (end.attributes or {}).get(WHOLE_GROUP):
-            self.status = executed.status
+        if self.executed_status is not None and (self.ended_line is None or self.group):
+            self.status = self.executed_status
 
     @property
     def is_unseen(self) -> bool:
         """Whether the process that tells where it works has not told of its end, so far."""
-        told = self.executing_line or self.started_line
-        if told is None or b'"directory"' not in told:
+        told = self.started_line if self.executing_line is None else self.executing_line
+        if told is None or not self.says(told, "directory"):
             return False
         if self.executing_line is not None:
             return self.executed_line is None
-        return self.ended_line is None or _writer(told) != _writer(self.ended_line)
+        if self.ended_line is None:
+            return True
+        read = self.lines.read
+        return _writer(read(told)) != _writer(read(self.ended_line))
+
+    def says(self, line: int, name: str) -> bool:
+        """Whether an event may have a field or key of this name: false where it has none."""
+        return f'"{name}"'.encode() in self.lines.read(line)
 
     @property
     def child_runs(self) -> list[events.ChildAttached]:
-        found = [_typed(line, events.ChildAttached) for line in self.children or ()]
+        found = [_typed(self.lines, line, events.ChildAttached) for line in self.children or ()]
         return [child for child in found if child is not None]
 
 
@@ -223,13 +235,14 @@ class Task(msgspec.Struct, gc=False):
     id: str
     step: str
     depends_on: list[str]
+    lines: Lines
     label: str | None = None
     parent: str | None = None
     unexpanded: bool = False
     attributes: dict[str, Any] | None = None
-    not_run_line: bytes | None = None
+    not_run_line: int | None = None
     #: By number of attempt, that it did not run then.
-    past: dict[int, bytes] | None = None
+    past: dict[int, int] | None = None
     attempts: list[Attempt] = []
 
     @property
@@ -240,11 +253,12 @@ class Task(msgspec.Struct, gc=False):
     @property
     def not_run(self) -> events.TaskNotRun | None:
         """That it did not run; after attempts, that it did not run again."""
-        return _typed(self.not_run_line, events.TaskNotRun)
+        return _typed(self.lines, self.not_run_line, events.TaskNotRun)
 
     def not_run_before(self) -> list[events.TaskNotRun]:
         """When it did not run, and the engine changed its mind afterwards."""
-        found = [_typed(line, events.TaskNotRun) for _, line in sorted((self.past or {}).items())]
+        past = [line for _, line in sorted((self.past or {}).items())]
+        found = [_typed(self.lines, line, events.TaskNotRun) for line in past]
         return [event for event in found if event is not None]
 
     @property
@@ -319,6 +333,8 @@ class Run(msgspec.Struct):
 
     id: str
     start: events.RunStarted
+    #: What attempts and tasks have their events in.
+    lines: Lines
     end: events.RunEnded | None = None
     steps: dict[str, events.StepDeclared] = {}
     tasks: dict[str, Task] = {}
@@ -330,7 +346,7 @@ class Run(msgspec.Struct):
     #: Tasks and numbers of the attempts that made directories, also such as were replaced.
     directory_makers: set[tuple[str, int]] = set()
     #: By task and number of an attempt what others noted of it.
-    notes: dict[tuple[str, int], list[bytes]] = {}
+    notes: dict[tuple[str, int], list[int]] = {}
     #: By path, the attempts of which their own processes say that they left something there.
     left: dict[str, list[Attempt]] = {}
     #: sha256 (or why there is none) by what the file was: (path, size, mtime in ns).

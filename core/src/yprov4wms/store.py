@@ -11,7 +11,7 @@ import io
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from yprov4wms import journal
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DOCUMENT = "prov.json"
 #: The cache of checksums of large files, beside the runs.
 CHECKSUMS = "checksums"
+#: Where large temporary files lie by custom; in many a system /tmp is memory itself.
+_LARGE = "/var/tmp"
 
 
 class StoreError(Exception):
@@ -147,19 +149,26 @@ class RunFolder:
 
     def journal_count(self) -> int | None:
         """How many writers this run had; None where asking is not cheap."""
-        return None if self.remote else len(list(Path(self.events).glob("*" + journal.SUFFIX)))
+        return None if self.remote else len(self._local_journals())
 
     def journals(self) -> Iterator[tuple[str, BinaryIO]]:
         """Name and open file of each journal, in order of name."""
         if not self.remote:
-            for path in sorted(Path(self.events).glob("*" + journal.SUFFIX)):
-                with path.open("rb") as file:
-                    yield path.name, file
+            for name in sorted(self._local_journals()):
+                with open(f"{self.events}/{name}", "rb") as file:  # noqa: PTH123 - one per task
+                    yield name, file
             return
         journal.sweep(self.events)
         fs = journal.filesystem(self.events)
         for name, _ in sorted(journal.objects(fs, self.events)):
             yield name, io.BytesIO(fs.cat_file(f"{self.events}/{name}"))
+
+    def _local_journals(self) -> list[str]:
+        try:
+            names = os.listdir(self.events)  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for name in names if name.endswith(journal.SUFFIX)]
 
     def subfolders(self, relative: str) -> list[RunFolder]:
         """Folders under ``relative`` that hold a journal of their own."""
@@ -300,11 +309,20 @@ def write_atomically(path: str, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
-def _send(url: str, write: Callable[[BinaryIO], object]) -> None:
+def scratch() -> BinaryIO:
+    """A file without a name, for what is too much for memory; it is gone once it is closed.
+
+    It lies where ``TMPDIR`` says, else in ``/var/tmp``. Raises OSError.
+    """
     import tempfile
 
+    there = None if os.environ.get("TMPDIR") or not os.access(_LARGE, os.W_OK) else _LARGE
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=there))
+
+
+def _send(url: str, write: Callable[[BinaryIO], object]) -> None:
     fs = journal.filesystem(url)
-    with tempfile.TemporaryFile() as spool:
+    with scratch() as spool:
         write(spool)
         spool.seek(0)
         journal.make_folder(fs, url)

@@ -6,7 +6,6 @@ import io
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -22,7 +21,7 @@ from yprov4wms.prov.document import combined
 from yprov4wms.prov.library import LibraryError
 from yprov4wms.run import Run
 from yprov4wms.settings import load
-from yprov4wms.store import RunFolder, Store, StoreError, write_atomically
+from yprov4wms.store import RunFolder, Store, StoreError, scratch, write_atomically
 from yprov4wms.whole_graph import whole_graph
 
 PROV_JSON = "prov-json"
@@ -112,7 +111,7 @@ def command(
         _graph(folder, form, output)
         return
     if output == "-":
-        with tempfile.TemporaryFile() as spool:
+        with scratch() as spool:
             found = document.read(folder)
             document.write_document(document.build(found, folder, mode), spool, "")
             spool.seek(0)

@@ -139,8 +139,8 @@ def _sweep(folder: RunFolder, run: Run) -> None:
     for attempt in run.attempts():
         if (
             attempt.ended_line is None
-            and attempt.started_line
-            and b'"spool"' in attempt.started_line
+            and attempt.started_line is not None
+            and attempt.says(attempt.started_line, "spool")
         ):
             spool = attempt.start.spool if attempt.start else None
             with contextlib.suppress(OSError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from yprov4wms.prov.values import string
 from yprov4wms.prov.vocabulary import ELEMENTS, PREFIXES, RELATIONS
+from yprov4wms.store import scratch
 
 _BUFFER = 1 << 18
 _SECTIONS = (*ELEMENTS, *RELATIONS)
@@ -21,7 +21,7 @@ class _Section:
         self.count = 0
         self._pieces: list[str] = []
         self._length = 0
-        self._file: IO[bytes] | None = None
+        self._file: BinaryIO | None = None
         if name in RELATIONS:
             one, _, two, _ = RELATIONS[name]
             #: What stands around a relation's number and its two ends.
@@ -37,7 +37,7 @@ class _Section:
 
     def _spill(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the writer
+            self._file = scratch()
         self._file.write("".join(self._pieces).encode())
         self._pieces.clear()
         self._length = 0
