@@ -12,7 +12,8 @@ import pytest
 
 from yprov4wms.prov.constraints import check
 
-#: Cases named invalid that the Recommendation makes valid; ProvToolbox's own tests expect so.
+#: Cases named invalid that the Recommendation makes valid; ProvToolbox's own tests of them expect
+#: no contradiction either.
 VALID_BY_THE_RECOMMENDATION = {
     "delegation-fail4.xml": "the activity of a delegation is expandable (table 3)",
     "delegation-fail5.xml": "so are both the activity and, as in delegation-success3, the agent",

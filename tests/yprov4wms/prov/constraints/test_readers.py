@@ -181,6 +181,8 @@ class TestHostile:
             ("document bundle b entity(a) endDocument", "line 1", "has no endBundle"),
             ("document \u0001 endDocument", "line 1", "no PROV-N"),
             ("<a/>", "line 1", "the root is a"),
+            ('<?xml version="1.0" encoding="no"?><a/>', "line 1", "encoding"),
+            ('<?xml version="1.0" encoding="cp932"?><a/>', "line 1", "encoding"),
             (
                 f'<d:document xmlns:d="{PROV}">\n<d:entity/></d:document>',
                 "line 2",

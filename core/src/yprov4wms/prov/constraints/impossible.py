@@ -8,7 +8,7 @@ from itertools import combinations
 
 from yprov4wms.prov._rules.names import Report
 from yprov4wms.prov.constraints.model import ELEMENTS, KINDS, NONE, Instance
-from yprov4wms.prov.constraints.order import Order
+from yprov4wms.prov.constraints.order import SHOWN, Order
 
 #: Relations whose identifiers are of one kind: a derivation or an influence may be another
 #: relation as well (constraint 53).
@@ -141,8 +141,11 @@ def _specializations(instance: Instance, report: Report) -> None:
                 order.add(one, two, (kind, row, ""), strict=True)
     for cycle in order.cycles():
         kind, row, _ = cycle[0][2]
-        steps = ", ".join(f"of {instance.label(target)}" for _, target, _ in cycle)
-        message = f"{instance.label(cycle[0][0])} is a specialization {steps}: of itself"
+        steps = [f"of {instance.label(target)}" for _, target, _ in cycle]
+        if len(steps) > SHOWN:
+            steps[SHOWN:] = [f"{len(steps) - SHOWN} steps more"]
+        element = instance.label(cycle[0][0])
+        message = f"{element} is a specialization {', '.join(steps)}: of itself"
         report("constraint-52", instance.where(kind, row), message)
 
 

@@ -11,6 +11,9 @@ Source = tuple[str, int, str]
 #: From, to, and why.
 Step = tuple[int, int, Source]
 
+#: Steps of a cycle that a message shows.
+SHOWN = 10
+
 
 class Order:
     """Nodes are numbers; an edge goes from what is earlier, or as early, to what is later."""

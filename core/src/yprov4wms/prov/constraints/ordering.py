@@ -15,10 +15,7 @@ from __future__ import annotations
 from yprov4wms.prov._rules.names import Report
 from yprov4wms.prov.constraints.impossible import declared
 from yprov4wms.prov.constraints.model import NONE, Instance
-from yprov4wms.prov.constraints.order import Order, Step
-
-#: Steps of a cycle that a message shows.
-_SHOWN = 10
+from yprov4wms.prov.constraints.order import SHOWN, Order, Step
 
 
 def check(instance: Instance, report: Report) -> None:
@@ -100,9 +97,9 @@ def _told(instance: Instance, cycle: list[Step]) -> str:
         return f"{what} of {instance.label(node // 2)}"
 
     steps = []
-    for _, target, (kind, row, constraint) in cycle[:_SHOWN]:
+    for _, target, (kind, row, constraint) in cycle[:SHOWN]:
         before = "before" if constraint == "42" else "no later than"
         why = f"{instance.statement(kind, row)}, constraint {constraint}"
         steps.append(f"{before} {event(target)} ({why})")
-    more = [f"{len(cycle) - _SHOWN} steps more"] if len(cycle) > _SHOWN else []
+    more = [f"{len(cycle) - SHOWN} steps more"] if len(cycle) > SHOWN else []
     return f"{event(cycle[0][0])} comes {', that '.join([*steps, *more])}: it comes before itself"

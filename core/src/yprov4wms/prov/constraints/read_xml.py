@@ -49,6 +49,8 @@ def read(content: bytes, report: Report) -> list[Instance]:
     except expat.ExpatError as error:
         message = f"not XML: {expat.ErrorString(error.code)}; nothing after it is read"
         report("malformed", f"line {error.lineno}", message)
+    except (LookupError, ValueError) as error:
+        report("malformed", "line 1", f"its encoding cannot be read: {error}")
     except _SyntaxError as error:
         line = reader.parser.CurrentLineNumber
         report("malformed", f"line {line}", f"{error}; nothing after it is read")
