@@ -84,6 +84,7 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     published: other runs may name it by the task that left it (`origin_task`).
     origin_task: of another run, the task that left it.
     attributes: what else the engine knows of it.
+    temporary: the engine removes it when it is not needed any more.
     """
 
     path: str
@@ -105,6 +106,7 @@ class File(msgspec.Struct, omit_defaults=True, gc=False):
     published: bool = False
     origin_task: Parent | None = None
     attributes: dict[str, Any] | None = None
+    temporary: bool = False
 
 
 class Figure(msgspec.Struct, omit_defaults=True, gc=False):

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from yprov4wms import chain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
@@ -43,18 +45,24 @@ def open_journal(events: str, remote: str = CONNECT) -> Journal:
 
 
 class Journal(Protocol):
-    """Where one writer's events go. ``append`` returns once they would survive ``kill -9``."""
+    """Where one writer's events go, each a JSON object without a newline in it.
+
+    ``append`` returns once they would survive ``kill -9``.
+    """
 
     writer: str
 
-    def append(self, lines: bytes) -> None: ...
+    def append(self, *events: bytes) -> None: ...
     def flush(self) -> None: ...
     def sync(self) -> None: ...
     def close(self) -> None: ...
 
 
 class LocalJournal:
-    """One file, created ``O_EXCL`` and appended ``O_APPEND``: one ``write`` per call."""
+    """One file, created ``O_EXCL`` and appended ``O_APPEND``: one ``write`` per call.
+
+    Its lines are chained (`yprov4wms.chain`).
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -62,21 +70,36 @@ class LocalJournal:
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True)
             self.writer, self.path, self._fd = _create(folder)
-        self._file = os.fstat(self._fd)
+        status = os.fstat(self._fd)
+        self._inode, self._device = status.st_ino, status.st_dev
         self._torn = False
+        self._state = chain.start(self.writer)
 
-    def append(self, lines: bytes) -> None:
-        """Write whole lines, each ending in a newline; raises OSError if they are not stored."""
+    def append(self, *events: bytes) -> None:
+        """Write a line for each; raises OSError if they are not stored."""
         if self._fd >= 0 and not self._is_ours():
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        if len(events) == 1:
+            lines, state = chain.chained(events[0], self._state)
+        else:
+            lines, state = chain.all_chained(events, self._state)
         if self._torn:
             # A full disk took half a line: the newline keeps the next one whole.
             lines = b"\n" + lines
         written = os.write(self._fd, lines)
-        while written < len(lines):
-            self._torn = True
-            written += os.write(self._fd, lines[written:])
-        self._torn = False
+        if written < len(lines):
+            self._finish(lines, written)
+        self._torn, self._state = False, state
+
+    def _finish(self, lines: bytes, written: int) -> None:
+        try:
+            while written < len(lines):
+                written += os.write(self._fd, lines[written:])
+        except OSError:
+            # What is there now is part of the chain, with the newline that comes before the rest.
+            there = lines[1:written] if self._torn else lines[:written]
+            self._torn, self._state = True, chain.after(there + b"\n", self._state)
+            raise
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -99,9 +122,10 @@ class LocalJournal:
         """Whether the descriptor is still that of the journal: a user's code may close any, and
         get the same number for a file of its own."""
         try:
-            return os.path.samestat(os.fstat(self._fd), self._file)
+            status = os.fstat(self._fd)
         except OSError:
             return False
+        return status.st_ino == self._inode and status.st_dev == self._device
 
     def claim(self) -> None:
         """Hold a lock for as long as this writer lives, where the file system has locks."""
@@ -128,9 +152,9 @@ class RemoteJournal:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def append(self, lines: bytes) -> None:
+    def append(self, *events: bytes) -> None:
         with self._lock:
-            self._spool.append(lines)
+            self._spool.append(*events)
             self._news = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="yprov-upload", daemon=True)

@@ -151,8 +151,7 @@ class Recorder:
                     except Exception as error:
                         broken.append((type(event).__name__, error))
                 if lines:
-                    lines.append(b"")
-                    self._journal.append(b"\n".join(lines))
+                    self._journal.append(*lines)
                 self._unwritten.clear()
         except Exception as error:
             self.failed(_WRITING, error)

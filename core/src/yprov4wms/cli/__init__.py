@@ -8,14 +8,26 @@ import sys
 import click
 
 from yprov4wms import __version__
-from yprov4wms.cli import attach, doctor, export, imports, push, runs, show, style, validate
+from yprov4wms.cli import (
+    attach,
+    doctor,
+    export,
+    imports,
+    push,
+    runs,
+    show,
+    style,
+    validate,
+    verify,
+)
 from yprov4wms.settings import SettingError
 from yprov4wms.store import StoreError
 
 EPILOG = """\b
 Exit status:
   0  done
-  1  the answer is no: rules are broken (validate), recording cannot work (doctor)
+  1  the answer is no: rules are broken (validate), something differs (verify), recording
+     cannot work (doctor)
   2  wrong usage, or input or output that cannot be used
   3  a defect of yprov4wms itself; YPROV_DEBUG=1 prints the traceback
   130  interrupted
@@ -31,7 +43,7 @@ def cli() -> None:
     """Look at recorded workflow runs, and make their provenance documents."""
 
 
-for module in (runs, show, export, push, imports, attach, validate, doctor):
+for module in (runs, show, export, push, imports, attach, validate, verify, doctor):
     cli.add_command(module.command)
 
 

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 from yprov4wms import nested
 from yprov4wms.events import ChildAttached
+from yprov4wms.integrity import manifest
 from yprov4wms.prov.document import combined
 from yprov4wms.prov.inner import ChildReader, Nested
 from yprov4wms.prov.writer import ProvJsonWriter
@@ -59,9 +60,14 @@ def write(
     nest: str,
     progress: Progress = lambda done: None,
 ) -> None:
-    """As `export`, for the run of ``folder`` that was read already."""
+    """As `export`, for the run of ``folder`` that was read already.
+
+    In its own place in the store the document has a manifest beside it.
+    """
     writer = build(run, folder, nest, progress)
     write_atomically(target, lambda file: write_document(writer, file, target))
+    if target == folder.document:
+        manifest.write(folder)
 
 
 def build(

@@ -76,7 +76,7 @@ class EventLog:
             if new:
                 batch = ({"kind": "ml-context-started", "context": context}, *batch)
             try:
-                self._journal.append(b"".join(self._lines(self._journal.writer, batch)))
+                self._journal.append(*self._lines(self._journal.writer, batch))
             except Exception as error:
                 self.failed("writing an event", error)
                 return False
@@ -98,7 +98,7 @@ class EventLog:
                 "seq": self._seq,
                 "run": self.run_id,
             }
-            yield self._masker.mask_line(encode({**head, **event})) + b"\n"
+            yield self._masker.mask_line(encode({**head, **event}))
 
     def masked(self, text: str) -> str:
         """The text without secrets, as it stands in events."""

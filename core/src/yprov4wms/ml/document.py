@@ -20,6 +20,7 @@ from yprov4wms.events import (
     MLModel,
     MLParam,
 )
+from yprov4wms.integrity import manifest
 from yprov4wms.ml import metrics
 from yprov4wms.prov import attributes as attrs
 from yprov4wms.prov.attempts import seconds
@@ -48,6 +49,7 @@ def write(folder: RunFolder) -> None:
         document.write_to(file)
 
     write_atomically(folder.document, fill)
+    manifest.write(folder)
 
 
 def build(run: MLRun, folder: RunFolder, place: str = "") -> ProvJsonWriter:

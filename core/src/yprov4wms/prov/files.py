@@ -195,6 +195,8 @@ def file_attributes(file: File, path: str) -> str:
         text += f',"yprov4wms:file_type":"{file.type}"'
     if file.listing is not None:
         text += ',"yprov4wms:put_together":true'
+    if file.temporary:
+        text += ',"yprov4wms:temporary":true'
     if file.target is not None:
         text += f',"yprov4wms:link_target":{string(file.target)}'
     if file.type is FileType.DIRECTORY and (file.member_count or file.members):

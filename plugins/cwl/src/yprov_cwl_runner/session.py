@@ -83,6 +83,8 @@ class Session:
         self._before_move: list[tuple[str, Mapping[str, Any], str]] = []
         self._outputs: list[File] = []
         self._results: dict[str, Any] = {}
+        #: Whether cwltool removes in the end what its steps left, where they left it.
+        self.removes_intermediate = False
 
     # -- the run ----------------------------------------------------------------
 
@@ -100,6 +102,7 @@ class Session:
         if self._recorder is not None:
             return
         directory = str(Path.cwd())
+        self.removes_intermediate = context.rm_tmpdir and not context.cachedir
         recorder = self._open(directory, None, context.secret_store)
         if self._settings.strict and not recorder.recording:
             raise WorkflowException("yprov: the store cannot be written (strict)")

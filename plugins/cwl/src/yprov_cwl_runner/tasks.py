@@ -10,7 +10,7 @@ from cwltool.process import Process
 from cwltool.workflow_job import WorkflowJob, WorkflowJobStep
 
 from yprov4wms import events
-from yprov4wms.events import File, Status
+from yprov4wms.events import File, FileType, Status
 from yprov4wms.plain import text
 from yprov4wms.recorder import now
 from yprov_cwl_runner import plan, values
@@ -216,7 +216,12 @@ class Node:
 
     def _output_file(self, where: str) -> File:
         assert self.id is not None
-        return self.session.output_file(self.id, where)
+        found = self.session.output_file(self.id, where)
+        found.temporary = self.session.removes_intermediate and found.type in (
+            FileType.FILE,
+            FileType.DIRECTORY,
+        )
+        return found
 
     def _is_input(self, file: File) -> bool:
         """Whether it only passed through: the same version of a file as it was given."""

@@ -154,6 +154,7 @@ class Describer:
             # In a group on a node, where Snakemake removes it as soon as the group is done.
             found.type = FileType.DIRECTORY if _flagged(file, "directory") else FileType.FILE
             found.note = "temporary: removed before it was looked at"
+        found.temporary = _flagged(file, "temp") and not self._workflow.storage_settings.notemp
         return found
 
     def _identified(self, file: Any, role: str | None, task: str, attempt: int) -> File:

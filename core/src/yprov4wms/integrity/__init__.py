@@ -1,0 +1,1 @@
+"""Whether a record, and the files that it tells of, are still what they were: `verify`."""
