@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,17 +139,31 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def checked(content: bytes) -> Document:
-    """The document, valid by our rules and readable by the prov library."""
+    """The document, valid by our rules and our schema, and readable by the prov library."""
     from prov.model import ProvDocument
 
     from yprov4wms.prov.rules import check
 
     problems = check(content)
     assert not problems, "\n".join(f"{p.where}: {p.message} [{p.rule}]" for p in problems[:10])
+    check_schema(json.loads(content))
     read = ProvDocument.deserialize(content=content.decode())
     again = ProvDocument.deserialize(content=read.serialize())
     assert read == again
     return Document(content)
+
+
+def check_schema(document: Record) -> None:
+    """Where there is a validator: the engines' environments have one each."""
+    try:
+        from jsonschema import Draft202012Validator
+    except ImportError:
+        return
+
+    from yprov4wms.prov.schema import schema
+
+    errors = Draft202012Validator(schema()).iter_errors(document)
+    assert not [f"{error.json_path}: {error.message}" for error in islice(errors, 5)]
 
 
 def kill_group(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:

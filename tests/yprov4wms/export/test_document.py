@@ -147,7 +147,9 @@ def test_an_export_that_is_stopped_midway_leaves_what_was_there(
     with pytest.raises(KeyboardInterrupt):
         document.export(folder)
     assert Path(folder.document).read_bytes() == before
-    assert sorted(p.name for p in (tmp_path / RUN).iterdir()) == ["children", "events", "prov.json"]
+    assert sorted(p.name for p in (tmp_path / RUN).iterdir()) == [
+        *("children", "events", "manifest.json", "prov.json"),
+    ]
 
 
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:

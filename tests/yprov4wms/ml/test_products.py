@@ -53,7 +53,7 @@ def test_alone_all_stands_in_the_runs_folder():
     run = a_run(metrics_file_type="csv")
     ml.end_run(**ALL)
     assert set(names(run.folder.location)) == {
-        *("events", "metrics", "prov.json", "prov.dot", "card.md", "ro-crate.zip"),
+        *("events", "metrics", "prov.json", "manifest.json", "prov.dot", "card.md", "ro-crate.zip"),
         "metrics.csv.gz",
     }
 
@@ -73,7 +73,7 @@ def test_in_a_folder_of_ones_own_it_is_named_as_yprov4ml_names_it(tmp_path):
             [".yprov4wms-run", "card.md", "metrics.csv", f"{stem}.dot", f"{stem}.json",
              "ro-crate.zip"]
         )  # fmt: skip
-        assert names(run.folder.location) == ["events", "metrics", "prov.json"]
+        assert names(run.folder.location) == ["events", "manifest.json", "metrics", "prov.json"]
         document = read(folder / f"{stem}.json")
         assert check((folder / f"{stem}.json").read_bytes()) == []
         (metric,) = (e for e in document["entity"].values() if e["prov:label"] == "loss")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from tests.yprov4wms.prov.runs import Told, document_of, folded, runs
 import yprov4wms
 from yprov4wms.events import Status
 from yprov4wms.metering import names as figures
+from yprov4wms.prov.terms import GROUPS
 from yprov4wms.prov.vocabulary import OPTIONAL_ENDS, PREFIXES, RELATIONS, Level, Link, Type
 
 PAGE = Path(__file__).parents[3] / "docs" / "vocabulary.md"
@@ -23,6 +27,9 @@ TERM = re.compile(rf'"((?:{"|".join(OURS)}):[A-Za-z][A-Za-z0-9_]*)"')
 #: Ends of relations stand in W3C PROV; those that are given are the two of `RELATIONS`.
 ENDS = {end for ends in RELATIONS.values() for end in (ends[0], ends[2])} | {*OPTIONAL_ENDS}
 
+
+#: Groups whose terms mean different things on different elements.
+_SEVERAL = ("On the plan", "On software and agents", "On what an ML run used and made")
 
 NAMED = set(re.findall(r"`([^`]+)`", PAGE.read_text("utf-8")))
 FAMILIES = tuple(name.removesuffix(".*") for name in NAMED if name.endswith(".*"))
@@ -42,6 +49,32 @@ def terms(document: dict[str, Any]) -> Iterator[str]:
                 continue
             yield from record
             yield from (record[key] for key in ("prov:type",) if key in record)
+
+
+def test_the_page_is_what_is_made_of_the_vocabulary() -> None:
+    """And the schema: `python docs/generate.py` writes both."""
+    command = [sys.executable, str(PAGE.with_name("generate.py")), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_page_that_is_not_is_told_of(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (tmp_path / "core" / "src" / "yprov4wms" / "prov").mkdir(parents=True)
+    script = shutil.copy(PAGE.with_name("generate.py"), docs)
+    (docs / "vocabulary.md").write_text(PAGE.read_text("utf-8") + "more\n")
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert (docs / "vocabulary.md").read_text("utf-8").endswith("more\n")
+    subprocess.run([sys.executable, script], check=True)
+    assert (docs / "vocabulary.md").read_text("utf-8") == PAGE.read_text("utf-8")
+
+
+def test_no_term_is_told_of_twice_on_the_same() -> None:
+    for group in GROUPS:
+        names = [name for term in group.terms for name, _ in term.each()]
+        assert len(names) == len(set(names)) or group.title in _SEVERAL, group.title
 
 
 def test_every_term_that_the_code_writes_is_on_the_page() -> None:

@@ -15,6 +15,7 @@ from yprov4wms.cli import (
     imports,
     push,
     runs,
+    schema,
     show,
     style,
     validate,
@@ -43,7 +44,7 @@ def cli() -> None:
     """Look at recorded workflow runs, and make their provenance documents."""
 
 
-for module in (runs, show, export, push, imports, attach, validate, verify, doctor):
+for module in (runs, show, export, push, imports, attach, validate, verify, schema, doctor):
     cli.add_command(module.command)
 
 

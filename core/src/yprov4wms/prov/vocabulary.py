@@ -76,6 +76,14 @@ class Type(StrEnum):
     DATASET = "provml:Dataset"
 
 
+#: By type, the level of an activity.
+LEVEL_OF: dict[str, str] = {
+    Type.WORKFLOW_RUN: Level.WORKFLOW,
+    Type.TASK_ATTEMPT: Level.TASK,
+    Type.ML_RUN: Level.ML_RUN,
+    Type.ML_CONTEXT: Level.ML_CONTEXT,
+}
+
 #: Relations by their PROV-JSON section: the two ends that are always given, in PROV-DM's
 #: order, and the kind of element that each end is. ``None`` stands for any.
 RELATIONS: dict[str, tuple[str, str | None, str, str | None]] = {
@@ -104,6 +112,19 @@ OPTIONAL_ENDS: dict[str, str] = {
     "prov:ender": "activity",
     "prov:bundle": "entity",
 }
+
+#: Which of them which relation may have, and the two that name relations.
+FURTHER_ENDS: dict[str, tuple[str, ...]] = {
+    "wasAssociatedWith": ("prov:plan",),
+    "wasDerivedFrom": ("prov:activity", "prov:generation", "prov:usage"),
+    "wasStartedBy": ("prov:starter",),
+    "wasEndedBy": ("prov:ender",),
+    "actedOnBehalfOf": ("prov:activity",),
+    "mentionOf": ("prov:bundle",),
+}
+
+#: The relations that may have a ``prov:time``.
+TIMED = ("used", "wasGeneratedBy", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy")
 
 #: The relations that the yProv explorer draws: no element may hang on others alone.
 DRAWN = (

@@ -11,7 +11,7 @@ from yprov4wms.events import Status
 from yprov4wms.prov import foreign
 from yprov4wms.prov.foreign import Record
 from yprov4wms.prov.values import local_name, string
-from yprov4wms.prov.vocabulary import ELEMENTS, PREFIX_OF, PREFIXES, RELATIONS, Level, Link
+from yprov4wms.prov.vocabulary import ELEMENTS, PREFIX_OF, PREFIXES, RELATIONS, TIMED, Level, Link
 
 #: What an activity can have come to.
 RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.CACHED)
@@ -19,7 +19,6 @@ RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RUNNING, Status
 #: Absolute, with a separator at its end: what a prefix may stand for.
 _NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x1f]*[#/:]")
 _TIMES = ("prov:startTime", "prov:endTime")
-_TIMED = ("used", "wasGeneratedBy", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy")
 #: Names whose values decide what becomes of them.
 _BY_VALUE = ("yprov4wfs:level", "yprov4wfs:status", "yprov4wms:link")
 
@@ -82,9 +81,7 @@ class Wording:
             else:
                 found[name] = self._type(plain) if name == "prov:type" else string(plain)
                 self._further(found, name, others)
-        elif (section in ELEMENTS and name in _TIMES) or (
-            section in _TIMED and name == "prov:time"
-        ):
+        elif (section in ELEMENTS and name in _TIMES) or (section in TIMED and name == "prov:time"):
             self._time(found, section, name, value)
         else:
             fixed = self._fixed[section]

@@ -8,20 +8,11 @@ from typing import Any
 from yprov4wms.events import Status
 from yprov4wms.prov._rules import literals
 from yprov4wms.prov._rules.names import Names, Report
-from yprov4wms.prov.vocabulary import RELATIONS, Level, Link
+from yprov4wms.prov.vocabulary import FURTHER_ENDS, RELATIONS, TIMED, Level, Link
 
 #: Section, identifier, name, value and the whole record.
 Handler = Callable[[str, str, str, Any, dict[str, Any]], None]
 
-_TIMED = ("used", "wasGeneratedBy", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy")
-_FURTHER_ENDS = {
-    "wasAssociatedWith": ("prov:plan",),
-    "wasDerivedFrom": ("prov:activity", "prov:generation", "prov:usage"),
-    "wasStartedBy": ("prov:starter",),
-    "wasEndedBy": ("prov:ender",),
-    "actedOnBehalfOf": ("prov:activity",),
-    "mentionOf": ("prov:bundle",),
-}
 _PROV_O = {
     "prov:startedAtTime": "prov:startTime",
     "prov:endedAtTime": "prov:endTime",
@@ -95,9 +86,9 @@ class Attributes:
         if section in RELATIONS:
             if name in (RELATIONS[section][0], RELATIONS[section][2]):
                 return _checked
-            if name in _FURTHER_ENDS.get(section, ()):
+            if name in FURTHER_ENDS.get(section, ()):
                 return self._further_end
-            time = name == "prov:time" and section in _TIMED
+            time = name == "prov:time" and section in TIMED
             known = name in ("prov:role", "prov:location")
         else:
             time = name in ("prov:startTime", "prov:endTime") and section == "activity"

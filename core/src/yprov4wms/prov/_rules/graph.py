@@ -8,7 +8,7 @@ from typing import Any
 
 from yprov4wms.events import Status
 from yprov4wms.prov._rules.names import Names, Report
-from yprov4wms.prov.vocabulary import DRAWN, Level, Link, Type
+from yprov4wms.prov.vocabulary import DRAWN, LEVEL_OF, Level, Link, Type
 
 #: Optional ends that the explorer draws as lines of their own.
 _DRAWN_ENDS = frozenset({("wasAssociatedWith", "prov:plan"), ("wasDerivedFrom", "prov:activity")})
@@ -19,12 +19,6 @@ _NEVER_RAN = frozenset(
 #: An operator that skips itself has been started, and stays an activity.
 _NO_ACTIVITY = _NEVER_RAN - {Status.SKIPPED}
 _NO_PLAN = frozenset({Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.CACHED})
-_LEVEL_OF: dict[str, str] = {
-    Type.WORKFLOW_RUN: Level.WORKFLOW,
-    Type.TASK_ATTEMPT: Level.TASK,
-    Type.ML_RUN: Level.ML_RUN,
-    Type.ML_CONTEXT: Level.ML_CONTEXT,
-}
 _LEVELS = (*Level,)
 #: The name by which everything outside a bundle goes in its graph.
 _OUTSIDE = ""
@@ -83,7 +77,7 @@ class Graph:
     def _activity(self, identifier: str, record: dict[str, Any]) -> None:
         level, status = record.get("yprov4wfs:level"), record.get("yprov4wfs:status")
         kind = record.get("prov:type")
-        expected = _LEVEL_OF.get(kind) if isinstance(kind, str) else None
+        expected = LEVEL_OF.get(kind) if isinstance(kind, str) else None
         if expected is not None and level != expected and (level is None or level in _LEVELS):
             where = self._at("activity", identifier)
             message = f'a {kind} is of yprov4wfs:level "{expected}", not {level!r}'
