@@ -8,24 +8,29 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from yprov4wms.cli import options, style
-from yprov4wms.export import document, joined, rdf
+from yprov4wms.export import document, formats, joined
 from yprov4wms.export.graph import FORMATS, write_graph
+from yprov4wms.export.prov_dot import DrawingError, svg
 from yprov4wms.prov.document import combined
 from yprov4wms.prov.library import LibraryError
+from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.run import Run
 from yprov4wms.settings import load
 from yprov4wms.store import RunFolder, Store, StoreError, scratch, write_atomically
 from yprov4wms.whole_graph import whole_graph
 
+_T = TypeVar("_T")
+
 PROV_JSON = "prov-json"
 OPENLINEAGE = "openlineage"
+SVG = "svg"
 
 
 @click.command(
@@ -56,8 +61,8 @@ are tied by their checksums. The same record always gives the same bytes.""",
     "form",
     default=PROV_JSON,
     show_default=True,
-    type=click.Choice([PROV_JSON, *rdf.FORMATS, OPENLINEAGE, *FORMATS]),
-    help="The document, also in RDF (by prov and rdflib), OpenLineage events, or the step graph.",
+    type=click.Choice([PROV_JSON, *formats.FORMATS, OPENLINEAGE, *FORMATS, SVG]),
+    help="The document (prov-..., RDF), OpenLineage events, or the step graph (docs/formats.md).",
 )
 @click.option(
     "--nest",
@@ -104,19 +109,17 @@ def command(
     if form == OPENLINEAGE:
         _lineage(folder, output, to, namespace or None)
         return
-    if form in rdf.FORMATS:
-        _rdf(folder, form, output, mode)
+    if form in formats.FORMATS:
+        found = document.read(folder)
+        _document(document.build(found, folder, mode), form, output)
+        _warn(found.problems)
         return
     if form != PROV_JSON:
         _graph(folder, form, output)
         return
     if output == "-":
-        with scratch() as spool:
-            found = document.read(folder)
-            document.write_document(document.build(found, folder, mode), spool, "")
-            spool.seek(0)
-            shutil.copyfileobj(spool, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+        found = document.read(folder)
+        _document(document.build(found, folder, mode), form, output)
     else:
         target = output or folder.document
         with _writing(target), _progress() as progress:
@@ -135,21 +138,14 @@ def _several(
     folders: list[RunFolder], store: Store | None, output: str | None, form: str, nest: str
 ) -> None:
     """store: where to look for runs upstream."""
-    if form not in (PROV_JSON, *rdf.FORMATS):
+    if form not in (PROV_JSON, *formats.FORMATS):
         raise click.UsageError(f"--format {form} is of one run: name one, without --upstream")
     if output is None:
         raise click.UsageError("say with --output where the document of several runs goes")
     roots = joined.runs(folders)
     if store is not None:
         roots = joined.upstream(roots, store)
-    writer = combined(roots, nest)
-    if form in rdf.FORMATS:
-        spool = io.BytesIO()
-        writer.write_to(spool)
-        text = _converted(spool.getvalue(), form)
-        _put(output, lambda file: file.write(text))
-    else:
-        _put(output, writer.write_to)
+    _document(combined(roots, nest), form, output)
     names = ", ".join(root.run.id for root in roots)
     count = f"{len(roots)} runs" if len(roots) > 1 else "one run"
     click.echo(f"yprov4wms: {count} in the document: {names}", err=True)
@@ -168,7 +164,12 @@ def _graph(folder: RunFolder, form: str, output: str | None) -> None:
     if not isinstance(run, Run):
         raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
     graph = whole_graph(document.whole(run, folder))
-    _put(output, lambda file: write_graph(graph, form, file))
+    if form == SVG:
+        drawing = io.BytesIO()
+        write_graph(graph, "dot", drawing)
+        _put(output, lambda file: file.write(_converted(lambda: svg(drawing.getvalue()))))
+    else:
+        _put(output, lambda file: write_graph(graph, form, file))
     _warn(run.problems)
 
 
@@ -195,25 +196,31 @@ def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: s
     _warn(run.problems)
 
 
-def _rdf(folder: RunFolder, form: str, output: str | None, mode: str) -> None:
+def _document(writer: ProvJsonWriter, form: str, output: str | None) -> None:
+    if form == PROV_JSON:
+        _put(output, writer.write_to)
+        return
     spool = io.BytesIO()
-    document.write_document(document.build(document.read(folder), folder, mode), spool, "")
-    text = _converted(spool.getvalue(), form)
-    _put(output, lambda file: file.write(text))
+    writer.write_to(spool)
+    _put(output, lambda file: _converted(lambda: formats.write(spool.getvalue(), form, file)))
 
 
-def _converted(content: bytes, form: str) -> bytes:
+def _converted(convert: Callable[[], _T]) -> _T:
+    """What a format cannot do is one line, and not about the place that is written to."""
     try:
-        return rdf.convert(content, form)
-    except (LibraryError, ValueError) as error:
+        return convert()
+    except (LibraryError, DrawingError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
 def _put(output: str | None, write: Callable[[BinaryIO], object]) -> None:
     """To a file, compressed as its name says, or to standard output."""
     if output is None or output == "-":
-        write(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        with scratch() as spool:
+            write(spool)
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
     else:
         with _writing(output):
             write_atomically(output, lambda file: document.compressed(file, output, write))

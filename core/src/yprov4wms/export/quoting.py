@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 #: What neither XML 1.0 (section 2.2) nor Graphviz takes.
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def legal(text: str) -> str:
     """With U+FFFD for what is not."""
-    return _ILLEGAL.sub("\ufffd", text)
+    return ILLEGAL.sub("\ufffd", text)
 
 
 def short(text: str, limit: int) -> str:

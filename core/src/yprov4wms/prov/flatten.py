@@ -12,6 +12,7 @@ from yprov4wms.prov.hazards import Hazards
 from yprov4wms.prov.islands import Islands
 from yprov4wms.prov.values import string
 from yprov4wms.prov.vocabulary import (
+    BARE,
     DRAWN,
     ELEMENTS,
     OPTIONAL_ENDS,
@@ -202,7 +203,8 @@ class Flattened:
         started = section in _STARTERS and one is not None and two is None
         if started and self._start(section, str(one), names[1], record):
             return
-        legal = one is not None and two is not None
+        # What is mentioned is in a bundle, and there are none here.
+        legal = one is not None and two is not None and section != "mentionOf"
         if not legal:
             one, two = self._end(names[0], None), self._end(names[1], None)
         if one is None or two is None:
@@ -218,6 +220,13 @@ class Flattened:
             self._relate(section, one, two)
             return
         found: dict[str, str] = {}
+        if legal and section in BARE:
+            further = len(record) - 2
+            for name in (first, second):
+                further += len(foreign.picked(record[name])[1])
+            self.repairs[f"attribute of {section}, which has none: left out"] += further
+            self._relate(section, one, two)
+            return
         if not legal:
             found["yprov4wms:original_relation"] = string(section)
             self.repairs[f"{section} that PROV does not allow: an influence"] += 1

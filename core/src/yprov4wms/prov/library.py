@@ -1,24 +1,57 @@
-"""The prov library, which only formats other than PROV-JSON need; nothing else imports it."""
+"""The prov library, which only some formats need; nothing else imports it."""
 
 from __future__ import annotations
 
+import re
 import warnings
-from typing import Any
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, BinaryIO
+
+#: The formats, by the names that a user gives: what prov calls each, and what it needs for it.
+FORMATS = {"prov-xml": ("xml", ("prov", "lxml")), "prov-jsonld": ("jsonld", ("prov",))}
+
+#: The first version that writes both so that they read back equal: 1.5 and 2 have no JSON-LD,
+#: and write in XML what is no number there.
+OLDEST = (3, 1)
 
 
 class LibraryError(Exception):
     """The library, or what it needs for a format, is not there; the text is for the user."""
 
 
-def written_rdf(content: bytes, form: str) -> bytes:
-    """PROV-JSON as PROV-O, in one of rdflib's formats. Raises LibraryError."""
-    try:
-        import rdflib  # noqa: F401
-        from prov.model import ProvDocument
-    except ImportError as error:
-        raise LibraryError(f"{form} needs prov and rdflib: pip install 'prov[rdf]'") from error
+def write(content: bytes, form: str, file: BinaryIO) -> None:
+    """Write PROV-JSON in one of `FORMATS`.
+
+    Raises LibraryError, and ValueError for what the format cannot hold.
+    """
+    name, needs = FORMATS[form]
+    _require(form, needs)
+    from prov import Error
+    from prov.model import ProvDocument
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         document: Any = ProvDocument.deserialize(content=content.decode(), format="json")
-        text: str = document.serialize(format="rdf", rdf_format=form)
-    return text.encode()
+        try:
+            document.serialize(file, format=name)
+        except Error as error:
+            raise ValueError(f"{form} cannot hold it: {error}") from error
+
+
+def _require(form: str, needs: tuple[str, ...]) -> None:
+    advice = "pip install 'yprov4wms[formats]'"
+    for package in needs:
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            raise LibraryError(f"{form} needs {' and '.join(needs)}: {advice}") from None
+        if package == "prov" and _numbers(found) < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            raise LibraryError(
+                f"{form} needs prov {oldest} or newer, and here is {found}: {advice}, in an "
+                "environment of its own where cwltool holds prov back"
+            )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:2])

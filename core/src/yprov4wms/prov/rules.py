@@ -15,7 +15,7 @@ from yprov4wms.prov._rules.scope import Scope
 __all__ = ["RULES", "VERSION", "Problem", "check", "kept", "load"]
 
 #: Of the rules: one more whenever a document that kept them may break one by now.
-VERSION = 1
+VERSION = 2
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):
@@ -95,9 +95,12 @@ RULES: dict[str, str] = {
     "starter or ender alone (design 5; PROV-DM 5.1.6)",
     "undeclared-end": "Every end of a relation is declared in its bundle or document (design 5)",
     "wrong-end": "Every end is of the kind that PROV gives it (PROV-DM 5; PROV-CONSTRAINTS 50)",
+    "bare-relation": "specializationOf, alternateOf, hadMember and mentionOf are their ends alone: "
+    "they have no identifier and no attributes (PROV-DM 5.5, 5.6)",
     # -- values
     "bad-label": "An element has one prov:label, a plain string (design 5; PROV-DM 5.7.2.1)",
     "bad-type": "An element has one prov:type, a plain string (design 5; PROV-DM 5.7.2.4)",
+    "several-values": "An entity has one prov:value (PROV-DM 5.7.2.5)",
     "null-value": "No value is null: what is unknown is left out (design 2)",
     "bare-number": 'Numbers are {"$": "<string>", "type": ...} (design 5)',
     "number-type": "Numbers are xsd:int, xsd:long or xsd:double (design 5)",

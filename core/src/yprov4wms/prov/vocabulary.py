@@ -125,6 +125,16 @@ FURTHER_ENDS: dict[str, tuple[str, ...]] = {
 
 #: The relations that may have a ``prov:time``.
 TIMED = ("used", "wasGeneratedBy", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy")
+#: What PROV-DM gives records beside their ends and times, their label and their type (5.7.2).
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "entity": ("prov:value", "prov:location"),
+    "activity": ("prov:location",),
+    "agent": ("prov:location",),
+    "wasAssociatedWith": ("prov:role",),
+    **dict.fromkeys(TIMED, ("prov:role", "prov:location")),
+}
+#: Relations that are their ends alone: without identifier, without attributes (5.5, 5.6).
+BARE = ("specializationOf", "alternateOf", "hadMember", "mentionOf")
 
 #: The relations that the yProv explorer draws: no element may hang on others alone.
 DRAWN = (

@@ -11,7 +11,16 @@ from yprov4wms.events import Status
 from yprov4wms.prov import foreign
 from yprov4wms.prov.foreign import Record
 from yprov4wms.prov.values import local_name, string
-from yprov4wms.prov.vocabulary import ELEMENTS, PREFIX_OF, PREFIXES, RELATIONS, TIMED, Level, Link
+from yprov4wms.prov.vocabulary import (
+    ATTRIBUTES,
+    ELEMENTS,
+    PREFIX_OF,
+    PREFIXES,
+    RELATIONS,
+    TIMED,
+    Level,
+    Link,
+)
 
 #: What an activity can have come to.
 RAN = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.CACHED)
@@ -81,6 +90,10 @@ class Wording:
             else:
                 found[name] = self._type(plain) if name == "prov:type" else string(plain)
                 self._further(found, name, others)
+        elif name == "prov:value" and section == "entity" and type(value) is list and value:
+            first, *others = value  # an entity has one (PROV-DM 5.7.2.5)
+            self.put(found, name, first)
+            self._further(found, name, others)
         elif (section in ELEMENTS and name in _TIMES) or (section in TIMED and name == "prov:time"):
             self._time(found, section, name, value)
         else:
@@ -111,7 +124,7 @@ class Wording:
 
     def _attribute_name(self, section: str, name: str, value: Any) -> str:
         if name.startswith("prov:"):
-            known = ("prov:value", "prov:location") if section in ELEMENTS else ("prov:role",)
+            known = ATTRIBUTES.get(section, ())
             return name if name in known else f"yprov4wms:{local_name(f'prov_{name[5:]}')}"
         legal = True
         if name == "yprov4wfs:level":

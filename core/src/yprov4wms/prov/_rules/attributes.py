@@ -8,11 +8,12 @@ from typing import Any
 from yprov4wms.events import Status
 from yprov4wms.prov._rules import literals
 from yprov4wms.prov._rules.names import Names, Report
-from yprov4wms.prov.vocabulary import FURTHER_ENDS, RELATIONS, TIMED, Level, Link
+from yprov4wms.prov.vocabulary import ATTRIBUTES, BARE, FURTHER_ENDS, RELATIONS, TIMED, Level, Link
 
 #: Section, identifier, name, value and the whole record.
 Handler = Callable[[str, str, str, Any, dict[str, Any]], None]
 
+_OF_ALL = ("prov:label", "prov:type")
 _PROV_O = {
     "prov:startedAtTime": "prov:startTime",
     "prov:endedAtTime": "prov:endTime",
@@ -67,6 +68,9 @@ class Attributes:
         """What checks an attribute's values; the name is met for the first time."""
         where = self._names.at(section, identifier, name)
         self._names.attribute(name, where)
+        if section in BARE and (name in _OF_ALL or not name.startswith("prov:")):
+            message = f"{section} has no attributes (first here); take it out"
+            self._report("bare-relation", where, message)
         match name:
             case "prov:label" | "prov:type":
                 return self._plain
@@ -89,12 +93,13 @@ class Attributes:
             if name in FURTHER_ENDS.get(section, ()):
                 return self._further_end
             time = name == "prov:time" and section in TIMED
-            known = name in ("prov:role", "prov:location")
         else:
             time = name in ("prov:startTime", "prov:endTime") and section == "activity"
-            known = name in ("prov:value", "prov:location")
         if time:
             return self._time
+        if name == "prov:value" and section == "entity":
+            return self._single
+        known = name in ATTRIBUTES.get(section, ())
         if not known:
             hint = f"; PROV-DM's name is {_PROV_O[name]}" if name in _PROV_O else ""
             message = f"PROV-DM knows no such attribute of {section} (first here){hint}"
@@ -116,6 +121,14 @@ class Attributes:
         elif name == "prov:type" and value not in self._types:
             self._types.add(value)
             self._names.use_type(value, self._names.at(section, identifier, name))
+
+    def _single(
+        self, section: str, identifier: str, name: str, value: Any, record: dict[str, Any]
+    ) -> None:
+        if type(value) is list and len(value) > 1:
+            message = "an entity has one; put the others in an attribute of your own"
+            self._report("several-values", self._names.at(section, identifier, name), message)
+        self._value(section, identifier, name, value)
 
     def _time(
         self, section: str, identifier: str, name: str, value: Any, record: dict[str, Any]

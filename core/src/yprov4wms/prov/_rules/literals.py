@@ -12,7 +12,7 @@ from typing import Any
 Fault = tuple[str, str]
 
 QUALIFIED_NAME = "prov:QUALIFIED_NAME"
-_QNAME = re.compile(r"[^\s:]+:\S+")
+_QNAME = re.compile(r"[^\s:]+:[A-Za-z_][A-Za-z0-9_.-]*(?<!\.)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 _DOUBLE = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from yprov4wms.prov.vocabulary import PREFIXES
+from yprov4wms.prov.vocabulary import BARE, PREFIXES
 
 #: Takes a rule's code, where it is broken, and what is wrong with what to do.
 Report = Callable[[str, str, str], None]
@@ -103,6 +103,9 @@ class Names:
         """Check the identifier of a relation, which may be blank."""
         if _BLANK.fullmatch(identifier):
             return
+        if section in BARE and not identifier.startswith("_:"):
+            message = f"{section} has no identifier: write a blank one, as _:1"
+            self._report("bare-relation", self.at(section, identifier), message)
         if identifier.startswith("_:"):
             self._local(identifier, "bad-identifier", self.at(section, identifier))
         else:
