@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import BinaryIO, TypeVar
 
 import click
@@ -18,12 +19,13 @@ from yprov4wms.cli import options, style
 from yprov4wms.export import document, formats, joined
 from yprov4wms.export.graph import FORMATS, write_graph
 from yprov4wms.export.prov_dot import DrawingError, svg
+from yprov4wms.graph import Kind
 from yprov4wms.prov.document import combined
 from yprov4wms.prov.library import LibraryError
 from yprov4wms.prov.writer import ProvJsonWriter
 from yprov4wms.run import Run
 from yprov4wms.settings import load
-from yprov4wms.store import RunFolder, Store, StoreError, scratch, write_atomically
+from yprov4wms.store import DOCUMENT, RunFolder, Store, StoreError, scratch, write_atomically
 from yprov4wms.whole_graph import whole_graph
 
 _T = TypeVar("_T")
@@ -44,6 +46,7 @@ Examples:
   yprov4wms export latest --upstream -o all.json    with the runs that made its data
   yprov4wms export latest --format mermaid -o graph.mmd
   yprov4wms export latest --format turtle -o run.ttl
+  yprov4wms export latest --coarse --format prov-svg -o run.svg
   yprov4wms export latest --format openlineage -o events.jsonl
   yprov4wms export latest --format openlineage --to openlineage.yml
 """,
@@ -75,6 +78,12 @@ are tied by their checksums. The same record always gives the same bytes.""",
     help="With the runs in the store that made the data that RUN used, at any distance.",
 )
 @click.option(
+    "--coarse",
+    is_flag=True,
+    help="Of the document the runs alone, each for all its tasks, with what went in and came out; "
+    "of the step graph the steps.",
+)
+@click.option(
     "--to",
     metavar="CONFIG|env",
     help="Send the OpenLineage events as this file of openlineage-python says, or, with `env`, "
@@ -92,30 +101,34 @@ def command(
     form: str,
     nest: str | None,
     upstream: bool,
+    coarse: bool,
     to: str | None,
     namespace: str | None,
 ) -> None:
     if to is not None and form != OPENLINEAGE:
         raise click.UsageError(f"--to sends OpenLineage events: add --format {OPENLINEAGE}")
+    if coarse and form == OPENLINEAGE:
+        raise click.UsageError("--coarse is of the document and the step graph, not of events")
     if output is not None and not output.strip():
         raise click.UsageError("--output is empty: name a file, or - for standard output")
     place = Store(store)
     folders = [place.find(run) for run in runs or ("latest",)]
     mode = load({"nest": nest}).nest
     if upstream or len(folders) > 1:
-        _several(folders, place if upstream else None, output, form, mode)
+        _several(folders, place if upstream else None, output, form, mode, coarse)
         return
     folder = folders[0]
     if form == OPENLINEAGE:
         _lineage(folder, output, to, namespace or None)
         return
-    if form in formats.FORMATS:
+    if form in formats.FORMATS or (coarse and form == PROV_JSON):
         found = document.read(folder)
-        _document(document.build(found, folder, mode), form, output)
+        reduced = _reduced(f"{folder.run_id}/{DOCUMENT}") if coarse else None
+        _document(document.build(found, folder, mode), form, output, reduced)
         _warn(found.problems)
         return
     if form != PROV_JSON:
-        _graph(folder, form, output)
+        _graph(folder, form, output, coarse)
         return
     if output == "-":
         found = document.read(folder)
@@ -135,7 +148,12 @@ def command(
 
 
 def _several(
-    folders: list[RunFolder], store: Store | None, output: str | None, form: str, nest: str
+    folders: list[RunFolder],
+    store: Store | None,
+    output: str | None,
+    form: str,
+    nest: str,
+    coarse: bool,
 ) -> None:
     """store: where to look for runs upstream."""
     if form not in (PROV_JSON, *formats.FORMATS):
@@ -145,7 +163,7 @@ def _several(
     roots = joined.runs(folders)
     if store is not None:
         roots = joined.upstream(roots, store)
-    _document(combined(roots, nest), form, output)
+    _document(combined(roots, nest), form, output, _reduced(None) if coarse else None)
     names = ", ".join(root.run.id for root in roots)
     count = f"{len(roots)} runs" if len(roots) > 1 else "one run"
     click.echo(f"yprov4wms: {count} in the document: {names}", err=True)
@@ -159,11 +177,14 @@ def _warn(problems: list[str]) -> None:
         click.echo(f"yprov4wms: warning: {len(problems) - 20} more", err=True)
 
 
-def _graph(folder: RunFolder, form: str, output: str | None) -> None:
+def _graph(folder: RunFolder, form: str, output: str | None, coarse: bool) -> None:
     run = document.read(folder)
     if not isinstance(run, Run):
         raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
     graph = whole_graph(document.whole(run, folder))
+    if coarse:
+        kinds = graph.nodes(data="kind")
+        graph = graph.subgraph([node for node, kind in kinds if kind == Kind.STEP])
     if form == SVG:
         drawing = io.BytesIO()
         write_graph(graph, "dot", drawing)
@@ -196,13 +217,31 @@ def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: s
     _warn(run.problems)
 
 
-def _document(writer: ProvJsonWriter, form: str, output: str | None) -> None:
-    if form == PROV_JSON:
+def _document(
+    writer: ProvJsonWriter,
+    form: str,
+    output: str | None,
+    reduced: Callable[[bytes], bytes] | None = None,
+) -> None:
+    if form == PROV_JSON and reduced is None:
         _put(output, writer.write_to)
         return
     spool = io.BytesIO()
     writer.write_to(spool)
-    _put(output, lambda file: _converted(lambda: formats.write(spool.getvalue(), form, file)))
+    content = spool.getvalue()
+    if reduced is not None:
+        content = reduced(content)
+    if form == PROV_JSON:
+        _put(output, lambda file: file.write(content))
+    else:
+        _put(output, lambda file: _converted(lambda: formats.write(content, form, file)))
+
+
+def _reduced(source: str | None) -> Callable[[bytes], bytes]:
+    # What only this view needs is imported with it.
+    from yprov4wms.export import coarse
+
+    return partial(coarse.view, source=source)
 
 
 def _converted(convert: Callable[[], _T]) -> _T:

@@ -14,7 +14,7 @@ import msgspec
 
 from yprov4wms.prov.foreign import TYPE_NAME
 from yprov4wms.prov.values import literal
-from yprov4wms.prov.vocabulary import ELEMENTS, PREFIXES, RELATIONS
+from yprov4wms.prov.vocabulary import ANALYTICS, ELEMENTS, PREFIXES, REDUCED, RELATIONS
 
 Record = dict[str, Any]
 
@@ -119,6 +119,8 @@ def name_types(record: Record, prefixes: dict[str, str]) -> None:
 
 
 def _named(kind: Any, prefixes: dict[str, str]) -> Any:
+    if kind == REDUCED:  # of yProv's tools, which name it without its prefix
+        kind = f"{ANALYTICS}:{kind}"
     match = TYPE_NAME.fullmatch(kind) if isinstance(kind, str) else None
     if match is None or match[1] not in prefixes:
         return kind

@@ -114,7 +114,7 @@ RULES: dict[str, str] = {
     "end-before-start": "No activity ends before it starts (PROV-CONSTRAINTS 30)",
     # -- runs
     "bad-level": 'yprov4wfs:level is "0" (workflow), "1" (task), "2" (ML run) or "3" (ML context), '
-    "of activities, as their type says (design 5)",
+    "of activities, as their type says (design 5); analytics4yprov:level is a bare number",
     "no-root": 'An activity has level "0" or, in an ML run\'s own document, "2" (design 5)',
     "bad-status": "yprov4wfs:status is one of the statuses that runs and tasks have (design 5)",
     "never-ran": "What never ran is a plan with a status, what ran is an activity (design 5)",

@@ -21,6 +21,12 @@ PREFIXES = {
 
 PREFIX_OF = {uri: prefix for prefix, uri in PREFIXES.items()}
 
+#: What yProv's tools say of an activity that stands for others: its prefix, and its ``prov:type``.
+#: They bind the prefix to http://example.org, in which names have no place.
+ANALYTICS = "analytics4yprov"
+ANALYTICS_URI = "https://github.com/HPCI-Lab/yprov4dask/analytics4yprov#"
+REDUCED = "reduced_pipeline"
+
 #: The prefix of a workflow run's own namespace, and of an ML run's in its own document.
 RUN = "run"
 ML = "ml"

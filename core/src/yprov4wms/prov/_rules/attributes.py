@@ -80,6 +80,8 @@ class Attributes:
                 return self._status
             case "yprov4wms:link":
                 return self._link
+            case "analytics4yprov:level":  # yProv's tools take it as a bare number alone
+                return self._reductions
         if name.startswith("prov:"):
             return self._prov_handler(section, where, name)
         figure = name.startswith("yprov4wms:") and name.endswith(("_unit", "_method"))
@@ -147,6 +149,13 @@ class Attributes:
         else:
             return
         self._report("bad-level", self._names.at(section, identifier, name), message)
+
+    def _reductions(
+        self, section: str, identifier: str, name: str, value: Any, record: dict[str, Any]
+    ) -> None:
+        if type(value) is not int or value < 0:
+            message = f"{value!r} is no number of reductions: write a bare one, as 1"
+            self._report("bad-level", self._names.at(section, identifier, name), message)
 
     def _status(
         self, section: str, identifier: str, name: str, value: Any, record: dict[str, Any]
