@@ -9,16 +9,19 @@ import warnings
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 import pytest
+from tests.explorer import assert_shown
 
-from yprov4wms.export import formats, rdf
+from yprov4wms.export import coarse, formats, rdf
 from yprov4wms.export.quoting import ILLEGAL
 from yprov4wms.export.records import named_document
 from yprov4wms.prov.library import FORMATS as OF_LIBRARY
 from yprov4wms.prov.library import OLDEST
+from yprov4wms.prov.rules import check
 from yprov4wms.prov.vocabulary import ELEMENTS, RELATIONS
 
 PROV = tuple(map(int, version("prov").split(".")[:2]))
@@ -79,6 +82,20 @@ def assert_written(content: bytes, form: str) -> None:
         assert_same_graphs(content, form, text)
     elif READS:
         assert read(text, form) == loaded(named(content, form)), form
+
+
+def assert_everywhere(content: bytes) -> None:
+    """That the explorer shows a document whole, that its coarse view keeps the rules and is shown,
+    too, and that both are whole in every format."""
+    view = coarse.view(content, "run/prov.json")
+    assert [f"{p.rule}: {p.where}: {p.message}" for p in check(view)] == []
+    for document in (content, view):
+        assert_shown(json.loads(document))
+        for form in READABLE if _LIBRARIES else ():
+            assert_written(document, form)
+
+
+_LIBRARIES = all(find_spec(name) for name in ("lxml", "rdflib", "jsonschema"))
 
 
 def illegal_in_xml(content: bytes) -> str | None:

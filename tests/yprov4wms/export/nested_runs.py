@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from tests.documents import Document
+from tests.yprov4wms.written import assert_everywhere
 
 from yprov4wms import events as e
 from yprov4wms import nested
@@ -78,4 +79,5 @@ def exported(folder: RunFolder, nest: str = "flatten") -> Document:
     content = Path(folder.document).read_bytes()
     assert check(content) == []
     assert run.problems == []
+    assert_everywhere(content)
     return Document(content)

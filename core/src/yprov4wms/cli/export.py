@@ -183,8 +183,8 @@ def _graph(folder: RunFolder, form: str, output: str | None, coarse: bool) -> No
         raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
     graph = whole_graph(document.whole(run, folder))
     if coarse:
-        kinds = graph.nodes(data="kind")
-        graph = graph.subgraph([node for node, kind in kinds if kind == Kind.STEP])
+        steps = [node for node, values in graph.nodes.items() if values["kind"] == Kind.STEP]
+        graph = graph.subgraph(steps)
     if form == SVG:
         drawing = io.BytesIO()
         write_graph(graph, "dot", drawing)

@@ -36,8 +36,9 @@ _Section = dict[str, Record]
 def view(content: bytes, source: str | None) -> bytes:
     """The coarse view of a document of ours, PROV-JSON of the same form.
 
-    source: the path of the document, where it has one. Bundles, which are of child runs, are
-    not in it, and neither is what only tasks have: steps, parameters, metrics, files that no one else used.
+    source: the path of the document, where it has one. Bundles, which are of child runs, are not
+    in the view, and neither is what only tasks have: steps, parameters, metrics, files that go
+    from one to the next.
     """
     scope = next(scopes(content))
     runs = _Runs(scope)
@@ -99,16 +100,18 @@ def _without(record: Record, names: tuple[str, ...]) -> Record:
 class _Runs:
     """Which activity belongs to which run: a workflow's, or in an ML run's document that run.
 
-    ``parts``: by run, the activities that it stands for.
+    ``parts``: by run, the activities that it stands for. ``ids``: of the runs.
     """
 
     def __init__(self, scope: Scope) -> None:
-        levels = {
-            identifier: record.get("yprov4wfs:level")
-            for _, identifier, record in scope.records(["activity"])
-        }
+        levels: dict[str, str | None] = {}
+        ids = {}
+        for _, identifier, record in scope.records(["activity"]):
+            levels[identifier] = record.get("yprov4wfs:level")
+            ids[identifier] = record.get("yprov4wms:run_id", record.get("yprov4wms:child_run"))
         top = Level.WORKFLOW if Level.WORKFLOW in levels.values() else Level.ML_RUN
         runs = [identifier for identifier, level in levels.items() if level == top]
+        self.ids = {ids[run] for run in runs} - {None}
         deepest = Level.TASK if top == Level.WORKFLOW else Level.ML_CONTEXT
         self._inner = {i for i, level in levels.items() if level is None or level > deepest}
         self.parts: dict[str, list[str]] = {run: [] for run in runs}
@@ -184,6 +187,7 @@ class _Flows:
     """What went into runs, and what came out of them."""
 
     def __init__(self, scope: Scope, runs: _Runs) -> None:
+        self._runs = runs.ids
         self._makers: set[str] = set()
         #: By run and entity: what an activity used that made something itself.
         self._passed: set[tuple[str, str]] = set()
@@ -221,9 +225,11 @@ class _Flows:
 
     def has(self, identifier: str, record: Record) -> bool:
         """Whether an entity is of those that are kept."""
-        if identifier in self._direct:
-            return True
-        return identifier in self._entities and record.get("prov:type") in _DATA
+        if identifier not in self._entities or identifier in self._direct:
+            return identifier in self._direct
+        if record["prov:type"] == Type.BUNDLE:  # the document of a run that stands beside this
+            return record.get("yprov4wms:child_run") in self._runs
+        return record["prov:type"] in _DATA
 
     def used(self, entities: _Section) -> list[Record]:
         return [flow.record for (_, e), flow in self._used.items() if e in entities]
