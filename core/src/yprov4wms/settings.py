@@ -129,17 +129,27 @@ def _boolean(option: Option, value: str) -> bool:
 
 
 def _bytes(option: Option, value: str) -> int:
-    number, unit = value.strip(), 1
+    count = size(value)
+    if count is None:
+        raise _error(option, value, SIZE)
+    return count
+
+
+#: What `size` takes.
+SIZE = "a number of bytes such as 500M or 2G"
+
+
+def size(text: str) -> int | None:
+    """A number of bytes; None where it is none."""
+    number, unit = text.strip(), 1
     if number[-1:].lower() in "kmgt" and number:
         unit = 1024 ** ("kmgt".index(number[-1].lower()) + 1)
         number = number[:-1]
     try:
         count = int(float(number) * unit)
     except (ValueError, OverflowError):
-        count = -1
-    if count < 0:
-        raise _error(option, value, "a number of bytes such as 500M or 2G")
-    return count
+        return None
+    return count if count >= 0 else None
 
 
 def _number(option: Option, value: object) -> float:

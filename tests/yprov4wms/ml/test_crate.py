@@ -6,8 +6,6 @@ import hashlib
 import io
 import json
 import math
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.yprov4wms.validator import validated
 
 from yprov4wms import ml
 from yprov4wms.ml import crate
 from yprov4wms.prov.rules import check
 from yprov4wms.replay import replay
 
-CONTEXTS = Path(__file__).parents[3].parent / "shared" / "data" / "ro-crate"
-
-
+PROCESS = "process-run-crate-0.5"
 #: One of a kind is no list in the file.
 LISTS = {"hasPart", "mentions", "object", "result"}
 
@@ -249,88 +246,21 @@ def _bytes(run) -> bytes:
     return file.getvalue()
 
 
-SEED = """
-import json, sys
-from pathlib import Path
-import requests
-from requests.adapters import BaseAdapter
-from requests_cache import CachedSession
-from urllib3 import HTTPResponse
-
-class Files(BaseAdapter):
-    def send(self, request, **kwargs):
-        content = FILES[request.url].read_bytes()
-        response = requests.Response()
-        response.status_code, response.url, response.request = 200, request.url, request
-        response.headers["Content-Type"] = "application/ld+json"
-        response._content = content
-        response.raw = HTTPResponse(content, status=200, preload_content=False)
-        return response
-    def close(self):
-        pass
-
-folder = Path(sys.argv[2])
-FILES = {
-    "https://w3id.org/ro/crate/1.1/context": folder / "ro-crate-1.1.jsonld",
-    "https://w3id.org/ro/terms/workflow-run": folder / "workflow-run.jsonld",
-    "https://w3id.org/ro/terms/workflow-run/context": folder / "workflow-run.jsonld",
-}
-session = CachedSession(sys.argv[1], backend="sqlite", expire_after=-1)
-session.mount("https://", Files())
-for url in FILES:
-    session.get(url)
-"""
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the validator, with the contexts that it would fetch."""
-    pytest.importorskip("rocrate_validator", reason="roc-validator checks crates")
-    if not CONTEXTS.is_dir():
-        pytest.skip("the JSON-LD contexts are not here, and nothing is fetched")
-    path = tmp_path_factory.mktemp("contexts") / "http"
-    subprocess.run([sys.executable, "-c", SEED, str(path), str(CONTEXTS)], check=True)
-    return path
-
-
-def validated(path: Path, cache: Path, severity: str = "REQUIRED") -> list[str]:
-    """The identifiers of the checks that fail; of the profile and those that it builds on."""
-    code = """
-import json, sys
-from rocrate_validator import models, services
-settings = services.ValidationSettings(
-    rocrate_uri=sys.argv[1], profile_identifier="process-run-crate-0.5",
-    requirement_severity=models.Severity[sys.argv[3]], offline=True, cache_path=sys.argv[2],
-    skip_availability_check=True,
-)
-result = services.validate(settings)
-print(json.dumps([f"{i.check.identifier}: {i.message}" for i in result.get_issues()]))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path), str(cache), severity],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_it_is_a_process_run_crate(full, tmp_path, cache):
+def test_it_is_a_process_run_crate(full, tmp_path, contexts):
     (tmp_path / "crate.zip").write_bytes(_bytes(full))
-    assert validated(tmp_path / "crate.zip", cache) == []
+    assert validated(tmp_path / "crate.zip", contexts, PROCESS) == []
 
 
-def test_what_the_profiles_only_recommend_is_known(full, tmp_path, cache):
+def test_what_the_profiles_only_recommend_is_known(full, tmp_path, contexts):
     (tmp_path / "crate.zip").write_bytes(_bytes(full))
-    issues = validated(tmp_path / "crate.zip", cache, "RECOMMENDED")
+    issues = validated(tmp_path / "crate.zip", contexts, PROCESS, "RECOMMENDED")
     # Where no git repository says so; and an id that anybody could look up is not known.
     unknown = ("have a url", "have a version", "be an absolute URI")
     own = [issue for issue in issues if issue.startswith("process-run-crate")]
     assert [issue for issue in own if not any(words in issue for words in unknown)] == []
 
 
-def test_the_validator_finds_what_is_wrong(full, tmp_path, cache):
+def test_the_validator_finds_what_is_wrong(full, tmp_path, contexts):
     source = zipfile.ZipFile(io.BytesIO(_bytes(full)))
     broken = tmp_path / "broken.zip"
     with zipfile.ZipFile(broken, "w") as archive:
@@ -342,4 +272,4 @@ def test_the_validator_finds_what_is_wrong(full, tmp_path, cache):
                     entity.pop("instrument", None)
                 content = json.dumps(document).encode()
             archive.writestr(name, content)
-    assert any("process-run-crate" in issue for issue in validated(broken, cache))
+    assert any("process-run-crate" in issue for issue in validated(broken, contexts, PROCESS))

@@ -33,6 +33,7 @@ _T = TypeVar("_T")
 PROV_JSON = "prov-json"
 OPENLINEAGE = "openlineage"
 SVG = "svg"
+RO_CRATE = "ro-crate"
 
 
 @click.command(
@@ -49,6 +50,7 @@ Examples:
   yprov4wms export latest --coarse --format prov-svg -o run.svg
   yprov4wms export latest --format openlineage -o events.jsonl
   yprov4wms export latest --format openlineage --to openlineage.yml
+  yprov4wms export latest --format ro-crate --with-data -o crate.zip
 """,
     help=f"""Write the provenance document of a run, and of the runs that its tasks started.
 
@@ -64,8 +66,9 @@ are tied by their checksums. The same record always gives the same bytes.""",
     "form",
     default=PROV_JSON,
     show_default=True,
-    type=click.Choice([PROV_JSON, *formats.FORMATS, OPENLINEAGE, *FORMATS, SVG]),
-    help="The document (prov-..., RDF), OpenLineage events, or the step graph (docs/formats.md).",
+    type=click.Choice([PROV_JSON, *formats.FORMATS, OPENLINEAGE, RO_CRATE, *FORMATS, SVG]),
+    help="The document (prov-..., RDF), OpenLineage events, an RO-Crate (a folder, or with .zip "
+    "one file), or the step graph (docs/formats.md).",
 )
 @click.option(
     "--nest",
@@ -94,6 +97,17 @@ are tied by their checksums. The same record always gives the same bytes.""",
     envvar="OPENLINEAGE_NAMESPACE",
     help="Of the OpenLineage jobs (default: $OPENLINEAGE_NAMESPACE, else the engine's name).",
 )
+@click.option(
+    "--with-data",
+    is_flag=True,
+    help="Copy the run's files into the RO-Crate, as far as they still are what they were.",
+)
+@click.option(
+    "--max-data-size",
+    type=options.Size(),
+    help="Of all that --with-data copies, e.g. 500M (default: 1G); the rest is referred to.",
+)
+@click.option("--license", "license_", metavar="URL|TEXT", help="Of the RO-Crate.")
 def command(
     runs: tuple[str, ...],
     store: str,
@@ -104,11 +118,20 @@ def command(
     coarse: bool,
     to: str | None,
     namespace: str | None,
+    with_data: bool,
+    max_data_size: int | None,
+    license_: str | None,
 ) -> None:
+    if form != RO_CRATE and (with_data or max_data_size is not None or license_):
+        raise click.UsageError(
+            f"--with-data, --max-data-size and --license are of crates: add --format {RO_CRATE}"
+        )
+    if max_data_size is not None and not with_data:
+        raise click.UsageError("--max-data-size limits what is copied: add --with-data")
     if to is not None and form != OPENLINEAGE:
         raise click.UsageError(f"--to sends OpenLineage events: add --format {OPENLINEAGE}")
-    if coarse and form == OPENLINEAGE:
-        raise click.UsageError("--coarse is of the document and the step graph, not of events")
+    if coarse and form in (OPENLINEAGE, RO_CRATE):
+        raise click.UsageError("--coarse is of the document and the step graph alone")
     if output is not None and not output.strip():
         raise click.UsageError("--output is empty: name a file, or - for standard output")
     place = Store(store)
@@ -120,6 +143,9 @@ def command(
     folder = folders[0]
     if form == OPENLINEAGE:
         _lineage(folder, output, to, namespace or None)
+        return
+    if form == RO_CRATE:
+        _crate(folder, output, mode, license_, with_data, max_data_size)
         return
     if form in formats.FORMATS or (coarse and form == PROV_JSON):
         found = document.read(folder)
@@ -215,6 +241,24 @@ def _lineage(folder: RunFolder, output: str | None, to: str | None, namespace: s
         text = f"{events.untimed} events are left out: their times are not known"
         click.echo(f"yprov4wms: warning: {text}", err=True)
     _warn(run.problems)
+
+
+def _crate(
+    folder: RunFolder,
+    output: str | None,
+    nest: str,
+    license_: str | None,
+    with_data: bool,
+    most: int | None,
+) -> None:
+    # What only this format needs is imported with it.
+    from yprov4wms.cli import crate
+
+    with _writing(output or ""):
+        warnings = crate.write(folder, output, crate.options(license_, nest, with_data, most))
+    if output != "-":
+        click.echo(output)
+    _warn(warnings)
 
 
 def _document(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from yprov4wms.settings import DEFAULT_STORE
+from yprov4wms.settings import DEFAULT_STORE, SIZE, size
 from yprov4wms.store import Store
 
 store: Callable[[Any], Any] = click.option(
@@ -26,3 +26,17 @@ RUN_HELP = """RUN is the id of a run, a part of it that no other has, its folder
 
 def open_store(location: str) -> Store:
     return Store(location)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, such as 500M."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        count = value if isinstance(value, int) else size(str(value))
+        if count is None:
+            self.fail(f"{value!r} is not {SIZE}", param, ctx)
+        return count

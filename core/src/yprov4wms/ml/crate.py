@@ -21,7 +21,8 @@ from urllib.parse import quote
 import msgspec
 
 from yprov4wms.events import FileType, Status
-from yprov4wms.export.crate import Crate, Reference
+from yprov4wms.export.rocrate.crate import PROCESS_RUN, Crate, Reference
+from yprov4wms.export.rocrate.sinks import Sink, zipped
 from yprov4wms.ml import document, formats, metrics
 from yprov4wms.ml.card import card
 from yprov4wms.prov.values import local_name
@@ -47,23 +48,31 @@ _encode = msgspec.json.Encoder().encode
 
 def write(run: MLRun, folder: RunFolder, file: BinaryIO) -> None:
     """Put the run, whose record is in ``folder``, into an open file. Raises OSError."""
-    _MLCrate(run, folder, file).write()
+    with zipped(file, _date(run)) as sink:
+        _MLCrate(run, folder, sink).write()
+
+
+def _date(run: MLRun) -> str:
+    """When it ended, or what is known next to that."""
+    end = run.end
+    return end.time if end else run.start.time
 
 
 class _MLCrate:
-    def __init__(self, run: MLRun, folder: RunFolder, file: BinaryIO) -> None:
-        start, end = run.start, run.end
+    def __init__(self, run: MLRun, folder: RunFolder, sink: Sink) -> None:
+        start = run.start
         self._run, self._folder = run, folder
         self._title = f"{start.experiment}: {start.name}" if start.name else start.experiment
         given = (start.attributes or {}).get("license")
         self._crate = Crate(
-            file,
+            sink,
             name=self._title,
             description=f"A machine-learning run of the experiment {start.experiment}, "
             f"recorded by yprov4wms: {run.status.value}.",
-            date=end.time if end else start.time,
+            date=_date(run),
             license_=given if isinstance(given, str) and given else "No license is stated.",
         )
+        self._crate.conform(PROCESS_RUN)
         self._room = MOST_IN_ALL
         self._known: dict[tuple[str, str | None], Reference] = {}
         self._used: list[Reference] = []

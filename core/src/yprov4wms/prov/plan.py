@@ -17,7 +17,7 @@ DEPENDS_ON = f'"yprov4wms:link":"{Link.DEPENDS_ON}"'
 _SOURCE = f'"yprov4wms:link":"{Link.SOURCE}"'
 
 
-def _steps_before(run: Run) -> dict[str, dict[str, None]]:
+def steps_before(run: Run) -> dict[str, dict[str, None]]:
     """By step the others whose tasks its own tasks depend on."""
     found: dict[str, dict[str, None]] = {}
     for task in run.tasks.values():
@@ -37,7 +37,7 @@ class Plan:
         self._names = names
         self._steps: dict[str, str] = {}
         self._software: set[str] = set()
-        self._before = _steps_before(run)
+        self._before = steps_before(run)
 
     def write(self) -> None:
         """The workflow, and all steps that were declared or that others depend on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from yprov4wms import __version__
 from yprov4wms.events import Git, Software, StepDeclared, TaskEnded, TaskStarted
 from yprov4wms.export.openlineage.names import Name
+from yprov4wms.export.urls import repository
 
 Facet = dict[str, Any]
 Facets = dict[str, Facet]
@@ -37,10 +37,6 @@ _CODE = {
 #: What engines call the times for which a run was meant, the first one known counts.
 _NOMINAL_START = ("data_interval_start", "logical_date")
 _NOMINAL_END = ("data_interval_end",)
-#: What a URI cannot hold as it is (RFC 3986).
-_NO_URI = re.compile(r"[^!-~]|[<>\"{}|\\^`]")
-#: Git's short form of an SSH URL.
-_SCP = re.compile(r"([^/:\s]+@)?([^/:\s@]{2,}):(?!//)(\S+)")
 
 
 def standard(kind: str, release: str, name: str, /, **content: Any) -> Facet:
@@ -115,7 +111,7 @@ def source_code(step: StepDeclared | None) -> Facet | None:
 
 def source_code_location(git: Git | None) -> Facet | None:
     """The repository and commit, where it has a remote: without one there is no URL to give."""
-    url = _repository(git.remote) if git is not None and git.remote else None
+    url = repository(git.remote) if git is not None and git.remote else None
     if git is None or url is None:
         return None
     content = {"type": "git", "url": url, "repoUrl": url}
@@ -124,23 +120,6 @@ def source_code_location(git: Git | None) -> Facet | None:
     if git.branch:
         content["branch"] = git.branch
     return _own_file("SourceCodeLocationJobFacet", "1-1-0", **content)
-
-
-def _repository(remote: str) -> str | None:
-    """A remote as a URL without user and password; None where it is something else."""
-    if _NO_URI.search(remote):
-        return None
-    scp = _SCP.fullmatch(remote)
-    if scp is not None and "://" not in remote:
-        return f"ssh://{scp[1] or ''}{scp[2]}/{scp[3].lstrip('/')}"
-    scheme, found, rest = remote.partition("://")
-    if not found:
-        return f"file://{remote}" if remote.startswith("/") else None
-    authority, slash, path = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    if at and scheme == "ssh" and ":" not in user:
-        host = f"{user}@{host}"
-    return f"{scheme}://{host}{slash}{path}"
 
 
 def documentation(text: object) -> Facet | None:
