@@ -8,7 +8,7 @@ import time
 
 import pytest
 from tests.cwl.project import Project, task
-from tests.documents import Document, kill_group, value
+from tests.documents import Document, checked, kill_group, value
 from tests.runs_by_yprov4ml import SCRIPT
 from tests.yprov4wms.ml.readers.runs import write
 
@@ -271,3 +271,60 @@ def test_what_a_job_left_that_was_killed_with_cwltool_is_the_jobs(project: Proje
     assert len(nested(document, "tool.cwl")) == 1
     (child,) = children(document)
     assert "yprov4wms:doubt" not in child
+
+
+INNER = """
+cwlVersion: v1.2
+class: CommandLineTool
+arguments: [$(inputs.python), $(inputs.script), $(inputs.rate)]
+inputs: {rate: float, script: File, python: string}
+outputs: {model: {type: File, outputBinding: {glob: model.txt}}}
+"""
+
+OUTER = """
+cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}}
+inputs: {rates: 'float[]', script: File, python: string, inner: File}
+steps:
+  run:
+    scatter: rate
+    in: {rate: rates, script: script, python: python, inner: inner}
+    out: [model]
+    run:
+      class: CommandLineTool
+      baseCommand: [yprov-cwl-runner, --quiet, --parallel]
+      arguments: [$(inputs.inner), --rate, $(inputs.rate), --script, $(inputs.script),
+        --python, $(inputs.python)]
+      inputs: {rate: float, script: File, python: string, inner: File}
+      outputs: {model: {type: File, outputBinding: {glob: model.txt}}}
+outputs: {models: {type: 'File[]', outputSource: run/model}}
+"""
+
+
+def test_a_workflow_that_a_tool_starts_is_nested_in_its_element(project: Project) -> None:
+    project.write("outer.cwl", OUTER)
+    inner = project.write("inner.cwl", INNER)
+    script = project.write("train.py", TRAIN)
+    project.job(rates=[0.1, 0.2], script=script, python=sys.executable, inner=inner)
+    done = project.run("--quiet", "--parallel", "--outdir", "o", "outer.cwl", "job.json")
+    assert done.returncode == 0, done.stderr
+    (outer,) = (run for run in project.runs() if (run / "runs").is_dir())
+    document = checked((outer / "prov.json").read_bytes())
+    for index, rate in enumerate(("0.1", "0.2")):
+        (run,) = nested(document, f"run[{index}]")
+        (trained,) = (
+            name
+            for name, activity in document.section("activity").items()
+            if activity.get("yprov4wfs:level") == "2" and activity["prov:label"] == rate
+        )
+        (around,) = document.informants(trained, "nested")
+        assert around.partition(":")[0] == run.partition(":")[0]
+        (made,) = (
+            link["prov:entity"]
+            for link in document.links("wasGeneratedBy", activity=task(document, f"run[{index}]"))
+            if document.label(link["prov:entity"]).endswith("model.txt")
+        )
+        assert document.links("wasDerivedFrom", generatedEntity=made) or document.links(
+            "wasGeneratedBy", entity=made, activity=around
+        )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yprov4wms.metering.energy import Watts
-from yprov4wms.settings import DEFAULT_STORE, OPTIONS, SettingError, Settings, load
+from yprov4wms.settings import DEFAULT_STORE, OPTIONS, SettingError, Settings, load, told
 
 NAMES = [option.name for option in OPTIONS]
 
@@ -31,6 +31,16 @@ def test_what_is_given_stands_before_the_variable_and_that_before_the_default() 
     environment = {"YPROV_NEST": "link", "YPROV_HASH": "none", "YPROV_STORE": ""}
     found = load({"nest": "bundle", "hash": None}, environment)
     assert (found.nest, found.hash, found.store) == ("bundle", "none", DEFAULT_STORE)
+
+
+def test_what_airflow_alone_exports_counts_where_no_other_run_is_around() -> None:
+    """As a BashOperator with an ``env`` of its own has it."""
+    exported = {"AIRFLOW_CTX_YPROV_STORE": "/airflow", "AIRFLOW_CTX_YPROV_RUN_ID": "r"}
+    assert load({}, exported).store == "/airflow"
+    assert told("YPROV_RUN_ID", exported) == "r"
+    assert load({}, {**exported, "YPROV_STORE": "/mine"}).store == "/mine"
+    # Inside a task of Snakemake's, say, that Airflow's task had started.
+    assert told("YPROV_TASK_ID", {"YPROV_RUN_ID": "s", "AIRFLOW_CTX_YPROV_TASK_ID": "t"}) is None
 
 
 def test_the_environment_is_the_processs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def parent() -> Parent | None:
     attempt = told("YPROV_ATTEMPT") or ""
     return Parent(
         run=run,
-        task=told("YPROV_TASK_ID"),
+        task=told("YPROV_TASK_ID") or None,
         attempt=int(attempt) if attempt.isdecimal() else None,
         store=told("YPROV_STORE"),
     )

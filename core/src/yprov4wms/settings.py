@@ -72,7 +72,7 @@ class Settings(NamedTuple):
 def load(
     given: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
 ) -> Settings:
-    """Settings from what was given, else from ``YPROV_*``, else the defaults.
+    """Settings from what was given, else from ``YPROV_*`` as `told` has it, else the defaults.
 
     Raises SettingError that names the option, the value and what is allowed.
     """
@@ -81,20 +81,23 @@ def load(
     for option in OPTIONS:
         value = (given or {}).get(option.name)
         if value is None:
-            value = environment.get(option.env) or None
+            value = told(option.env, environment) or None
         if value is not None:
             values[option.name] = _parse(option, value)
     return Settings(**values)
 
 
 def told(name: str, environment: Mapping[str, str] | None = None) -> str | None:
-    """A variable that names the task attempt around this process, such as ``YPROV_RUN_ID``.
+    """A variable of ours, such as ``YPROV_RUN_ID``, which with others names the attempt around
+    this process.
 
-    What a task of Airflow's starts with an environment of its own has it as
-    ``AIRFLOW_CTX_YPROV_RUN_ID`` alone.
+    What a task of Airflow's starts with an environment of its own has all of them as
+    ``AIRFLOW_CTX_YPROV_...`` alone. Where another run is around it they are not of that one.
     """
     found = os.environ if environment is None else environment
-    return found.get(name) or found.get(f"AIRFLOW_CTX_{name}")
+    if found.get(name) or found.get("YPROV_RUN_ID"):
+        return found.get(name)
+    return found.get(f"AIRFLOW_CTX_{name}")
 
 
 #: As `yprov4wms.metering.energy` reads it.

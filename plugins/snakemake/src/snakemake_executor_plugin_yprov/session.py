@@ -332,9 +332,9 @@ class Session:
             "YPROV_RUN_ID": self._recorder.run_id,
             "YPROV_STORE": location[: location.rindex("/")],
         }
-        if task is not None:
-            variables |= {"YPROV_TASK_ID": task, "YPROV_ATTEMPT": str(attempt)}
-        return variables
+        # Where a run is around this one, its task is in the environment, and is none of these.
+        told = (task, str(attempt)) if task is not None else ("", "")
+        return variables | dict(zip(("YPROV_TASK_ID", "YPROV_ATTEMPT"), told, strict=True))
 
     def _find(self, job: Any) -> _Live | None:
         with self._guard("finding a job"):
