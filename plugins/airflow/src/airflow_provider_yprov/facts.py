@@ -15,6 +15,7 @@ from yprov4wms import events
 from yprov4wms.events import File, Person, Software, Status
 
 PACKAGE = "airflow-provider-yprov"
+ENGINE = "airflow"
 
 
 class TaskFacts(NamedTuple):
@@ -145,7 +146,7 @@ def run_started(
     }
     attributes = {**run.attributes, **(dag.attributes if dag else {})}
     return events.RunStarted(
-        engine=Software(name="airflow", kind="engine", version=engine_version),
+        engine=Software(name=ENGINE, kind="engine", version=engine_version),
         workflow=run.dag_id,
         directory=(dag.file or "").rpartition("/")[0] if dag else "",
         began=iso(run.start_date),

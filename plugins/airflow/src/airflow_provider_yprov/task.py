@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -117,6 +118,8 @@ class TaskProcess:
             self._in_time(lambda: self._tell_last(executed, children=True))
             self._look_around(outputs)
             self._in_time(lambda: self._open().close())
+        with _guarded("telling which DAG run this task triggered"):
+            self._triggered()
 
     def stop(self) -> None:
         """The process goes. Where nobody has said how the task ended, it will go on elsewhere."""
@@ -141,6 +144,46 @@ class TaskProcess:
         self._stop_meter()
         self._restore_environment()
         self._patience.rest()
+
+    def _triggered(self) -> None:
+        """Of a TriggerDagRunOperator: the DAG run is nested in this try.
+
+        It knows nothing of that itself: who began it is told here, in its record.
+        """
+        dag_id = getattr(self._ti.task, "trigger_dag_id", None)
+        if not isinstance(dag_id, str) or not isinstance(self._ti.task, _trigger_operators()):
+            return
+        # Airflow leaves it when the run is there, and before it waits for it.
+        run_id = self._ti.xcom_pull(
+            task_ids=self._ti.task_id, map_indexes=self._ti.map_index, key="trigger_run_id"
+        )
+        if not isinstance(run_id, str):
+            return
+        found = self._config
+        store = self._open().folder.location.rpartition("/")[0]
+        start = facts.run_started(
+            facts.RunFacts(dag_id, run_id, "queued"),
+            None,
+            _airflow_version(),
+            parent=events.Parent(self.run_id, self.task, self.attempt, store),
+        )
+
+        def tell() -> None:
+            recorder = Recorder(
+                *(
+                    found.core,
+                    _NOWHERE,
+                    log.warning,
+                    ids.run_uuid(found.deployment, dag_id, run_id),
+                ),
+                remote=journal.LATER,
+                identity=self._identity,
+            )
+            recorder.emit(start)
+            recorder.announce(start)
+            recorder.close()
+
+        self._patience.run(tell)
 
     def _process(self) -> list[Process] | None:
         if self._began is None:
@@ -327,6 +370,12 @@ def _told(error: object) -> str | None:
     if isinstance(error, BaseException):
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text
+
+
+def _trigger_operators() -> tuple[type, ...]:
+    """The class that triggers DAG runs, where the task's code has imported it."""
+    module = sys.modules.get("airflow.providers.standard.operators.trigger_dagrun")
+    return (module.TriggerDagRunOperator,) if module is not None else ()
 
 
 def _text(value: object) -> str | None:
