@@ -52,6 +52,9 @@ Path(snakemake.output[0]).touch()
 """
 
 
+OUTERMOST = {"YPROV_RUN_ID": "outermost", "YPROV_TASK_ID": "task", "YPROV_ATTEMPT": "1"}
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
     project = Project(tmp_path_factory.mktemp("nested"))
@@ -63,9 +66,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
         "--seconds-between-status-checks=1",
         executor="cluster-generic",
         # As a task of another run's: jobs are not to be taken for it.
-        YPROV_RUN_ID="outermost",
-        YPROV_TASK_ID="task",
-        YPROV_ATTEMPT="1",
+        **OUTERMOST,
         YPROV_STORE=str(project.store),
     )
     assert done.returncode == 0, done.stderr
@@ -93,3 +94,31 @@ def test_a_workflow_is_nested_in_the_job_that_started_it(document: Document, ste
     )
     (job,) = document.informants(trained, "nested")
     assert job.startswith(f"{prefix}:task_inner")
+
+
+def test_a_group_that_cannot_record_its_jobs_is_not_the_task_around_the_run(
+    project: Project,
+) -> None:
+    """As on a node that does not see the store."""
+    project.snakefile("""
+        rule one:
+            output: "told"
+            group: "pair"
+            shell: "echo $YPROV_RUN_ID:$YPROV_TASK_ID:$YPROV_ATTEMPT > {output}"
+        rule two:
+            input: "told"
+            output: "two"
+            group: "pair"
+            shell: "touch {output}"
+    """)
+    project.write("submit.sh", 'sed -i "s/YPROV_JOIN=[^;]*/YPROV_JOIN=/" "$1"; exec sh "$1"\n')
+    done = project.snakemake(
+        *("--logger", "yprov", "--cluster-generic-submit-cmd", "sh submit.sh", "--jobs", "1"),
+        *("--seconds-between-status-checks=1", "two"),
+        executor="cluster-generic",
+        **OUTERMOST,
+        YPROV_STORE=str(project.store),
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = (run for run in project.runs() if (run / "prov.json").exists())
+    assert (project.folder / "told").read_text() == f"{run.name}::\n"
