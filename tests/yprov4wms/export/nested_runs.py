@@ -81,3 +81,24 @@ def exported(folder: RunFolder, nest: str = "flatten") -> Document:
     assert run.problems == []
     assert_everywhere(content)
     return Document(content)
+
+
+def three_deep(store: Path) -> RunFolder:
+    """The workflows a, b and c, each started by a task of the one before."""
+
+    def begun(workflow: str, parent: Parent | None = None) -> e.RunStarted:
+        event = started(parent=parent)
+        event.workflow = workflow
+        event.main_file = file(f"{workflow}.smk", workflow)
+        return event
+
+    def of(step: str, *files: list[File]) -> list[e.Event]:
+        plan = [e.StepDeclared(step=step), e.TaskPlanned(task=step, step=step)]
+        return [*plan, *task(step, *files)]
+
+    data, model = file("data.csv", "data"), file("model.bin", "model")
+    outer = write(store, OUTER, 0, begun("a"), *of("train", [data], [model]))
+    inner = begun("b", within(store, OUTER, "train"))
+    write(store, INNER, 1, inner, *of("fit", [data], [model]))
+    write(store, INMOST, 2, begun("c", within(store, INNER, "fit")), *of("count", [data], []))
+    return outer

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests import crates
 from tests.documents import environment
+from tests.yprov4wms.export import nested_runs
 from tests.yprov4wms.export.rocrate.journals import crate_of
 from tests.yprov4wms.export.rocrate.test_run import file, ran, started, two
 from tests.yprov4wms.validator import validated
@@ -53,6 +54,22 @@ def test_a_run_in_which_nothing_ran_is_a_workflow_run_crate(tmp_path: Path, cont
     told = [started(tmp_path), e.StepDeclared(step="a"), e.RunEnded(status=Status.COMPLETED)]
     path = crate_of(tmp_path, told, name="crate.zip")
     assert validated(path, contexts, "workflow-run-crate-0.5") == []
+
+
+def test_runs_inside_runs_are_in_one_crate(tmp_path: Path, contexts: Path) -> None:
+    folder = nested_runs.three_deep(tmp_path)
+    path = crate_of(tmp_path, folder)
+    assert validated(path, contexts, PROVENANCE) == []
+    assert crates.faults(path) == []
+    found = crates.graph(path)
+    runs = [crates.by_name(found, "CreateAction", f"Run of {name}") for name in "abc"]
+    assert "isPartOf" not in runs[0]
+    for inner, task in ((runs[1], "train"), (runs[2], "fit")):
+        (around,) = crates.ends(found, inner, "isPartOf")
+        assert around["name"] == task
+    assert {run["instrument"]["@id"] for run in runs} == {
+        entity["@id"] for entity in crates.of_type(found, "ComputationalWorkflow")
+    }
 
 
 def test_what_the_profiles_only_recommend_is_named_in_the_docs(

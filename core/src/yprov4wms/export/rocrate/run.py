@@ -31,8 +31,17 @@ from yprov4wms.export.rocrate.ml_runs import MLRuns
 from yprov4wms.export.rocrate.plan import INPUT, OUTPUT, Plan
 from yprov4wms.export.rocrate.sinks import Sink
 from yprov4wms.export.rocrate.software import Programs
-from yprov4wms.export.rocrate.tasks import Parts, Tasks, joined, once, prefix_of, run_action
+from yprov4wms.export.rocrate.tasks import (
+    Parts,
+    Tasks,
+    attempt_action,
+    joined,
+    once,
+    prefix_of,
+    run_action,
+)
 from yprov4wms.export.urls import repository
+from yprov4wms.prov.inner import Nested
 from yprov4wms.run import Run
 from yprov4wms.store import RunFolder
 
@@ -71,8 +80,16 @@ def write(run: Run, folder: RunFolder, sink: Sink, options: Options) -> list[str
         date=date(run),
         license_=options.license_ or NO_LICENSE,
     )
-    builder = RunCrate(crate, run, folder, options)
+    whole = document.whole(run, folder)
+    builder = RunCrate(crate, whole, options)
     crate.main(builder.add())
+    builder.add_document()
+    warnings = builder.warnings()
+    for outer in whole.every():
+        for inner in outer.nested:
+            nested = RunCrate(crate, inner, options)
+            nested.add(part_of=around_action(outer, inner))
+            warnings += nested.warnings_of_code()
     provenance = [PROVENANCE_RUN] if builder.plan.ran else []
     crate.conform(PROCESS_RUN, WORKFLOW_RUN, *provenance, WORKFLOW)
     if builder.agent is not None:
@@ -85,7 +102,14 @@ def write(run: Run, folder: RunFolder, sink: Sink, options: Options) -> list[str
         about=reference("./"),
     )
     crate.close()
-    return builder.warnings()
+    return warnings
+
+
+def around_action(outer: Nested, inner: Nested) -> Reference:
+    """The action in which a run was started."""
+    if inner.around is None:
+        return reference(run_action(outer.run))
+    return reference(attempt_action(outer.run, inner.around))
 
 
 def date(run: Run) -> str:
@@ -95,13 +119,14 @@ def date(run: Run) -> str:
 
 
 class RunCrate:
-    """Adds one run, whose record is in ``folder``, to a crate.
+    """Adds one run to a crate, without those inside it.
 
     All ids of what is the run's alone begin with its own id, so that several runs have room
     in one crate.
     """
 
-    def __init__(self, crate: Crate, run: Run, folder: RunFolder, options: Options) -> None:
+    def __init__(self, crate: Crate, whole: Nested, options: Options) -> None:
+        run, folder = whole.run, whole.folder
         self._crate, self._run, self._folder, self._options = crate, run, folder, options
         self._prefix, self._action = prefix_of(run), run_action(run)
         self._data = Data(crate, run, self._prefix, options.copies)
@@ -110,20 +135,23 @@ class RunCrate:
         self._main = self._code.main()
         self.plan = Plan(crate, run, self._prefix, self._programs, self._about_code())
         self.agent = self._person()
-        self._read_child, extra = document.child_documents(run, folder)
+        self._read_child = whole.read_child
+        self._inner = {child for nested in whole.nested for child in nested.children()}
         parts = Parts(crate, self._data, self.plan, self._programs, self._code, self._main)
-        self._tasks = Tasks(run, parts, self.agent, extra)
+        self._tasks = Tasks(run, parts, self.agent, whole.extra_children)
 
-    def add(self) -> Reference:
-        """Add all; returns the workflow."""
+    def add(self, part_of: Reference | None = None) -> Reference:
+        """Add all but the document; returns the workflow.
+
+        part_of: of a run inside another one, the action in which it was started.
+        """
         for task in self._run.tasks.values():
             if task.attempts:
                 self._tasks.add(task)
         self._add_ml_runs()
         packages = self._packages()
-        self._workflow_action()
+        self._workflow_action(part_of)
         self._organize(packages)
-        self._prov()
         self._connect()
         types, told = self.plan.close()
         self._main.types = types
@@ -133,13 +161,19 @@ class RunCrate:
         self._data.close()
         return self._main.reference
 
-    def warnings(self) -> list[str]:
-        copies, found = self._options.copies, []
+    def warnings_of_code(self) -> list[str]:
+        """What of the workflow's own files is not as it was."""
+        found = []
         if self._code.recorded is not None:
             found.append(
                 f"the workflow is in the crate as far as it was recorded: {self._code.recorded}"
             )
         found += [f"{path}: what looks like a secret is masked" for path in self._code.masked]
+        return found
+
+    def warnings(self) -> list[str]:
+        """What there is to warn of, once everything is added."""
+        copies, found = self._options.copies, self.warnings_of_code()
         if copies.too_large:
             found.append(
                 f"{_files(copies.too_large)} too large for what is left of --max-data-size: "
@@ -190,8 +224,8 @@ class RunCrate:
             encodingFormat="text/plain",
         )
 
-    def _prov(self) -> None:
-        """The run's PROV document."""
+    def add_document(self) -> None:
+        """The run's PROV document, which tells of the runs inside it, too."""
         writer = document.build(self._run, self._folder, self._options.nest)
         with tempfile.TemporaryFile() as spool:
             writer.write_to(spool)
@@ -210,7 +244,7 @@ class RunCrate:
 
     # -- the workflow --------------------------------------------------------------
 
-    def _workflow_action(self) -> None:
+    def _workflow_action(self, part_of: Reference | None) -> None:
         run, start, end = self._run, self._run.start, self._run.end
         began, finished = run.times()
         if began and finished and finished < began:
@@ -232,6 +266,7 @@ class RunCrate:
             agent=self.agent,
             object=once(self._inputs()),
             result=once(self._results()),
+            isPartOf=part_of,
         )
         self._crate.mention(reference(self._action))
 
@@ -315,6 +350,8 @@ class RunCrate:
     def _add_ml_runs(self) -> None:
         found = MLRuns(self._crate, self._prefix, self._run.start.directory, self._read_child)
         for child, action, places in self._tasks.children:
+            if child.child in self._inner:
+                continue  # a run inside tells of it
             found.add(child, action, self.agent, partial(self._data.told, places))
 
 

@@ -32,6 +32,11 @@ def run_action(run: Run) -> str:
     return f"urn:uuid:{workflow_run_id(run.id)}"
 
 
+def attempt_action(run: Run, attempt: Attempt) -> str:
+    """The id of the action that is an attempt."""
+    return f"urn:uuid:{attempt_run_id(run.id, attempt.task, attempt.key)}"
+
+
 class Parts(NamedTuple):
     """What the parts of one run in a crate share. main: the workflow's file."""
 
@@ -65,9 +70,6 @@ class Tasks:
         self.controls: list[Reference] = []
         self.children: list[tuple[ChildAttached, Reference, dict[str, Version]]] = []
 
-    def _id(self, attempt: Attempt) -> str:
-        return f"urn:uuid:{attempt_run_id(self._run.id, attempt.task, attempt.key)}"
-
     def add(self, task: Task) -> None:
         """Add a task's attempts, and what the engine did for them."""
         attempts = []
@@ -88,7 +90,7 @@ class Tasks:
     def _attempt(self, task: Task, attempt: Attempt) -> tuple[Reference, str]:
         start, end = attempt.start, attempt.end
         began, finished = attempt_times(start, end)
-        identifier = self._id(attempt)
+        identifier = attempt_action(self._run, attempt)
         lost = end is None and (
             self._run.end is not None or attempt is not task.last or attempt.imported
         )
@@ -100,7 +102,11 @@ class Tasks:
         made = list(self._made(task, attempt, end, places))
         container = self._run.container(task)
         name = task.name or "unknown task"
-        around = self._id(container.attempts[-1]) if container else run_action(self._run)
+        around = (
+            attempt_action(self._run, container.attempts[-1])
+            if container
+            else run_action(self._run)
+        )
         action = self._parts.crate.add(
             identifier,
             "CreateAction",
