@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from tests.documents import environment
 
 METADATA = "ro-crate-metadata.json"
 Entity = dict[str, Any]
@@ -182,3 +186,27 @@ def _all(found: Graph, kinds: set[str]) -> list[Entity]:
 
 def _ids(entity: Entity, name: str) -> list[str]:
     return [end["@id"] for end in many(entity, name)]
+
+
+def of_run(store: Path, run: str, target: Path, *options: str) -> Path:
+    """The crate of a recorded run, by the command; it keeps what the profile requires."""
+    command = [sys.executable, "-m", "yprov4wms", "export", run, "--store", str(store)]
+    subprocess.run(
+        [*command, "--format", "ro-crate", "-o", str(target), *options],
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    assert faults(target) == []
+    return target
+
+
+def ml_runs(found: Graph) -> dict[str, list[Entity]]:
+    """The actions of ML runs by the tool whose execution each was part of."""
+    by_tool: dict[str, list[Entity]] = {}
+    for action in of_type(found, "CreateAction"):
+        if action["name"].startswith("ML run "):
+            (around,) = ends(found, action, "isPartOf")
+            (tool,) = ends(found, around, "instrument")
+            by_tool.setdefault(tool["name"], []).append(action)
+    return by_tool

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import crates
 from tests.airflow.record import nested
 from tests.documents import Document, checked, environment, sha256, value
 
@@ -113,3 +114,17 @@ def test_a_run_that_fails_says_where(folder: Path, documents: dict[str, Document
         if document.run["yprov4wfs:status"] == "failed"
     ]
     assert failed.statuses()["publish"] == ["upstream-failed"]
+    store, target = folder / ".airflow" / "yprov", folder / "failed.zip"
+    found = crates.graph(crates.of_run(store, failed.run["yprov4wms:run_id"], target))
+    errors = [action for action in found.values() if "error" in action]
+    assert {str(action["name"]).partition("[")[0] for action in errors} >= {"train"}
+
+
+def test_it_is_an_ro_crate(folder: Path, documents: dict[str, Document]) -> None:
+    store, run = folder / ".airflow" / "yprov", documents["digits"].run["yprov4wms:run_id"]
+    crate = crates.of_run(store, run, folder / "crate.zip", "--with-data")
+    found = crates.graph(crate)
+    runs = crates.ml_runs(found)
+    assert {tool: len(actions) for tool, actions in runs.items()} == {"train": 6, "evaluate": 2}
+    assert found["./"]["mainEntity"] == {"@id": "workflow/digits.py"}
+    assert any(name.endswith("ranking.txt") for name in crates.files(crate))

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests import crates
 from tests.cwl.project import PLAIN, Project, statuses, task
 from tests.documents import Document, sha256, value
 
@@ -110,6 +111,24 @@ def test_without_the_test_each_evaluation_is_skipped(digits: Project) -> None:
     found = statuses(document)
     assert found["evaluate[0]"] == found["evaluate[1]"] == "skipped"
     assert found["report"] == "completed"
+    crate = crates.of_run(digits.store, "latest", digits.folder / "untested.zip")
+    runs = crates.ml_runs(crates.graph(crate))
+    assert {tool: len(actions) for tool, actions in runs.items()} == {"train": 6}
+
+
+def test_it_is_an_ro_crate(digits: Project) -> None:
+    run = digits.runs()[0].name
+    crate = crates.of_run(digits.store, run, digits.folder / "crate", "--with-data")
+    found = crates.graph(crate)
+    runs = crates.ml_runs(found)
+    assert {tool: len(actions) for tool, actions in runs.items()} == {"train": 6, "evaluate": 2}
+    main = found[found["./"]["mainEntity"]["@id"]]
+    (sub,) = [t for t in crates.ends(found, main, "hasPart") if "HowTo" in crates.types(t)]
+    assert [tool["name"] for tool in crates.ends(found, sub, "hasPart")] == [
+        "data/prepare", "data/split",
+    ]  # fmt: skip
+    report = digits.folder / "results" / "report.md"
+    assert crates.files(crate)["data/results/report.md"] == report.read_bytes()
 
 
 def test_plain_cwltool_makes_the_same(digits: Project) -> None:

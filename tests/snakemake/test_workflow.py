@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import crates
 from tests.documents import Document, sha256, value
 from tests.snakemake.project import Project
 
@@ -339,6 +341,20 @@ def test_other_ways_of_nesting_keep_the_links(digits: Digits, mode: str) -> None
 
 def test_a_second_export_is_byte_identical(digits: Digits) -> None:
     assert digits.project.exported().content == digits.document.content
+
+
+def test_it_is_an_ro_crate(digits: Digits, tmp_path: Path) -> None:
+    crate = crates.of_run(digits.project.store, "latest", tmp_path / "crate.zip", "--with-data")
+    found = crates.graph(crate)
+    assert {tool: len(runs) for tool, runs in crates.ml_runs(found).items()} == {
+        "train": 6, "evaluate": 2,
+    }  # fmt: skip
+    content = crates.files(crate)
+    report = hashlib.sha256(content["data/results/report.md"]).hexdigest()
+    assert report == digits.files["results/report.md"]
+    assert content["workflow/scripts/train.py"] == (SHIPPED / "scripts/train.py").read_bytes()
+    main = found[found["./"]["mainEntity"]["@id"]]
+    assert main["version"] == f"{digits.commit} with changes"
 
 
 def test_another_selection_reruns_from_the_checkpoint_on(digits: Digits) -> None:
