@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from yprov4wms import events
-from yprov4wms.events import Software, Status
+from yprov4wms import events, nested
+from yprov4wms.events import Parent, Software, Status
 from yprov4wms.export import document
 from yprov4wms.recorder import Recorder
 from yprov4wms.settings import Settings
@@ -17,15 +17,26 @@ from yprov4wms.store import RunFolder
 class Tasks:
     """A run of tasks in ``folder``, each of which leaves files."""
 
-    def __init__(self, folder: Path, store: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, store: str | None = None, around: Tasks | None = None, **settings: Any
+    ) -> None:
+        """around: a run whose task `outer` starts this one."""
         self.folder = folder
         self.warnings: list[str] = []
         found = Settings(store=store or str(folder / ".yprov"), **settings)
         ignore = [".snakemake_timestamp"]
         self.recorder = Recorder(found, str(folder), self.warnings.append, ignore=ignore)
+        parent = None
+        if around is not None:
+            location = str(Path(around.run.location).parent)
+            parent = Parent(run=around.recorder.run_id, task="outer", attempt=1, store=location)
+            nested.announce(parent, self.run)
         self.recorder.emit(
             events.RunStarted(
-                engine=Software(name="test", kind="engine"), workflow="w", directory=str(folder)
+                engine=Software(name="test", kind="engine"),
+                workflow="w",
+                directory=str(folder),
+                parent=parent,
             )
         )
 

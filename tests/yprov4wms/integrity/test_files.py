@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.yprov4wms.integrity.records import Tasks
 
+from yprov4wms.export import document
 from yprov4wms.integrity.files import By, Result
 from yprov4wms.integrity.verify import Files, verify_document, verify_run
 from yprov4wms.store import CHECKSUMS
@@ -201,6 +202,28 @@ def test_a_tree_that_has_moved_is_found_by_its_new_place(tasks: Tasks, tmp_path:
     assert len(files_of(tasks).gone) == 2
     moved = verify_document(str(store / "prov.json"), str(there))
     assert moved.same
+
+
+@pytest.mark.parametrize("nest", ["flatten", "bundle"])
+def test_files_of_runs_inside_start_from_their_own_directory(tmp_path: Path, nest: str) -> None:
+    outer = Tasks(tmp_path / "outer", str(tmp_path / "store"))
+
+    def work() -> None:
+        inner = Tasks(tmp_path / "inner", str(tmp_path / "store"), around=outer)
+        inner.make("first", "a.txt", "inside\n")
+        inner.end()
+
+    outer.task("outer", work=work)
+    outer.make("second", "a.txt", "outside\n")
+    outer.end(export=False)
+    document.export(outer.run, nest=nest)
+    found = verify_run(outer.run)
+    assert found.same, found
+    assert found.record is not None
+    assert found.record.nest == nest
+    assert verify_document(outer.run.document).files == Files(same=2)
+    (tmp_path / "inner" / "a.txt").unlink()
+    assert one(files_of(outer).gone).path == "a.txt"
 
 
 def test_the_cache_of_checksums_is_trusted_only_if_asked_to(tmp_path: Path) -> None:
