@@ -89,15 +89,13 @@ def test_a_run_inside_a_step_names_the_step_as_its_parent(project: Project) -> N
     project.recorded("outer.cwl")
     runs = {run.name: run for run in project.runs()}
     assert len(runs) == 2
-    from tests.documents import checked
-
     documents = {name: checked((run / "prov.json").read_bytes()) for name, run in runs.items()}
     (outer,) = [n for n, d in documents.items() if d.run["prov:label"] == "outer.cwl"]
     (inner,) = [n for n, d in documents.items() if d.run["prov:label"] == "inner.cwl"]
     parent = documents[inner].run
     assert parent["yprov4wms:parent_run"] == outer
-    (only,) = [a for a in documents[outer].section("activity").values() if "yprov4wms:task" in a]
-    assert parent["yprov4wms:parent_task"] == only["yprov4wms:task"]
+    outer_task = documents[outer].section("activity")[task(documents[outer], "outer.cwl")]
+    assert parent["yprov4wms:parent_task"] == outer_task["yprov4wms:task"]
     assert value(parent["yprov4wms:parent_attempt"]) == 1
 
 
