@@ -260,6 +260,8 @@ class Deployment:
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             # A server that is busy for longer than the default, 5 s, fails a task.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            # A busy machine's disk takes longer than the default, 0.8 s.
+            "AIRFLOW__YPROV__PATIENCE": "60",
             "C_FORCE_ROOT": "1",
         }
 
