@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from yprov4wms.prov import meanings, schema, terms
-from yprov4wms.prov.vocabulary import PREFIXES
+from yprov4wms.prov.vocabulary import ANALYTICS, ANALYTICS_URI, PREFIXES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "vocabulary.md"
@@ -41,6 +41,7 @@ OWN = (
     ("`run2`, `run3`...", RUN_ID, "elements of another workflow run in the document"),
     ("`origin<n>`", RUN_ID, "what another run published"),
     ("`mls`", "`http://www.w3.org/ns/mls#`", "W3C ML-Schema, in RDF alone"),
+    (f"`{ANALYTICS}`", f"`{ANALYTICS_URI}`", "terms of yProv's tools, in coarse views alone"),
 )
 AFTER_PREFIXES = (
     "A child's own prefixes are declared as well, and its terms stand as it wrote them; a "

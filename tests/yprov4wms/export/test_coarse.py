@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from tests.documents import environment
 from tests.explorer import Vertex, assert_shown, vertices
 from tests.yprov4wms.export.test_document import run_with_child
@@ -34,17 +35,20 @@ from yprov4wms import events as e
 from yprov4wms.events import File, FileType, Status
 from yprov4wms.export import coarse
 from yprov4wms.prov.rules import check
+from yprov4wms.prov.schema import schema
 
+SCHEMA = Draft202012Validator(schema())
 SOURCE = f"{RUN_ID}/prov.json"
 RUN = "run:workflow_run"
 
 
 def viewed(content: bytes) -> dict[str, Any]:
-    """The view of a document; it keeps the rules, and the explorer shows it whole."""
+    """The view of a document; it keeps the rules and the schema, and the explorer shows it whole."""
     view = coarse.view(content, SOURCE)
     assert [f"{p.rule}: {p.where}: {p.message}" for p in check(view)] == []
     assert view == coarse.view(content, SOURCE)
     found: dict[str, Any] = json.loads(view)
+    assert [f"{e.json_path}: {e.message}" for e in SCHEMA.iter_errors(found)] == []
     shown = assert_shown(found)
     tied = {end for source, target, _ in shown.links for end in (source, target)}
     assert tied | {RUN, "ml:run"} >= shown.labels.keys()

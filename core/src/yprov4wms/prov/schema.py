@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from yprov4wms.events import Status
-from yprov4wms.prov.terms import ALL, ATTEMPT, FILE, RUN, Group, Kind
+from yprov4wms.prov.terms import ALL, ATTEMPT, COARSE, FILE, RUN, Group, Kind
 from yprov4wms.prov.vocabulary import (
+    ATTRIBUTES,
     ELEMENTS,
     FURTHER_ENDS,
     LEVEL_OF,
@@ -111,7 +112,7 @@ def _values() -> dict[str, Schema]:
     typed = [_literal(pattern, kind) for kind, pattern in _NUMBERS.items()]
     typed += [
         _literal(_TIME, "xsd:dateTime"),
-        _literal(r"^[^\s:]+:\S+$", "prov:QUALIFIED_NAME"),
+        _literal(rf"^[^\s:]+:{_LOCAL}$", "prov:QUALIFIED_NAME"),
         _literal(None, *(f"xsd:{name}" for name in _PLAIN_TYPES)),
         {
             "properties": {
@@ -181,6 +182,7 @@ def _element(section: str) -> Schema:
     }
     if section == "activity":
         properties["yprov4wfs:level"] = {"enum": [*Level]}
+        properties |= {name: _kind(kind) for term in COARSE.terms for name, kind in term.each()}
     else:
         for name in ("prov:startTime", "prov:endTime"):
             del properties[name]
@@ -235,6 +237,7 @@ def _kind(kind: Kind) -> Schema:
         Kind.INT: {"type": "object", **integer},
         Kind.NUMBER: {"type": "object", **number},
         Kind.INT_OR_TEXT: {"if": {"type": "object"}, "then": integer, "else": {"type": "string"}},
+        Kind.BARE: {"type": "integer", "minimum": 0},
         Kind.BOOLEAN: {"type": "boolean"},
         Kind.TIME: {"$ref": "#/$defs/time"},
     }
@@ -250,7 +253,7 @@ def _relation(section: str) -> Schema:
         for name in FURTHER_ENDS.get(section, ())
     }
     value: Schema = {"$ref": "#/$defs/value"}
-    properties |= {"prov:role": value, "prov:location": value}
+    properties |= dict.fromkeys(ATTRIBUTES.get(section, ()), value)
     if section in TIMED:
         properties["prov:time"] = {"$ref": "#/$defs/time"}
     properties["yprov4wms:link"] = {"enum": [*Link]} if section in _LINKED else False

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     INT = "int"
     NUMBER = "number"
     INT_OR_TEXT = "int or text"
+    BARE = "bare integer"
     BOOLEAN = "boolean"
     TIME = "time"
     TEXTS = "list of text"
@@ -384,7 +385,12 @@ FLATTENED = Group(
                 "`yprov4wms:prov_endTime` before the start"
             ),
         ),
-        Term("further_.*", LIST, "further ends of a relation"),
+        Term(
+            "further_.*",
+            LIST,
+            "further ends of a relation; labels, types and values beside the one that an element "
+            "has",
+        ),
         Term("written", TIME, "when yProv4ML wrote the document, where it gives that as the start"),
     ),
     before="On the records of a flattened child, and of what readers made:",
@@ -420,4 +426,18 @@ MLFLOW = Group(
     ),
 )
 
-GROUPS = (ALL, RUN, ATTEMPT, FIGURE, PLAN, FILE, SOFTWARE, ML, ML_DATA, CHILD, FLATTENED, MLFLOW)
+COARSE = Group(
+    "On a run in a coarse view",
+    (
+        Term("analytics4yprov:level", Kind.BARE, "how many reductions: 1"),
+        Term("analytics4yprov:source", TEXT, "the finer document, by its path in the store"),
+        Term("analytics4yprov:aggregates", TEXTS, "identifiers there of what the run stands for"),
+    ),
+    before="In the convention of yProv's tools ([the coarse view](formats.md#the-coarse-view)): "
+    "the type is the text `reduced_pipeline`, and the run's own `yprov4wms:further_type`.",
+)
+
+GROUPS = (
+    *(ALL, RUN, ATTEMPT, FIGURE, PLAN, FILE, SOFTWARE, ML, ML_DATA, CHILD, FLATTENED, MLFLOW),
+    COARSE,
+)
