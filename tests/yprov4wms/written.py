@@ -19,6 +19,7 @@ from tests.explorer import assert_shown
 from yprov4wms.export import coarse, formats, rdf
 from yprov4wms.export.quoting import ILLEGAL
 from yprov4wms.export.records import named_document
+from yprov4wms.prov import constraints
 from yprov4wms.prov.library import FORMATS as OF_LIBRARY
 from yprov4wms.prov.library import OLDEST
 from yprov4wms.prov.rules import check
@@ -74,6 +75,8 @@ def assert_written(content: bytes, form: str) -> None:
     assert text == written(content, form)
     if form == "prov-xml":
         assert_valid_xml(text)
+    if form in ("prov-n", "prov-xml") and not constraints.check(content).problems:
+        assert constraints.check(text).problems == []  # by a reader of our own
     if form == "prov-jsonld":
         _json_ld().validate(json.loads(text))
     if form in _RDF and not READS:

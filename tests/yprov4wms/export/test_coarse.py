@@ -43,7 +43,7 @@ RUN = "run:workflow_run"
 
 
 def viewed(content: bytes) -> dict[str, Any]:
-    """The view of a document; it keeps the rules and the schema, and the explorer shows it whole."""
+    """The view; it keeps the rules and the schema, and the explorer shows it whole."""
     view = coarse.view(content, SOURCE)
     assert [f"{p.rule}: {p.where}: {p.message}" for p in check(view)] == []
     assert view == coarse.view(content, SOURCE)
