@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -29,8 +30,15 @@ from yprov4wms.prov import library
 from yprov4wms.prov.rules import check
 
 CHILD = "0198f3a1-0000-7000-8000-000000000000"
+PROVS = ("prov-n", "prov-jsonld")
 GRAPHS = ("node-link", "graphml", "dot", "mermaid")
-FORMATS = tuple(form for form in READABLE if WRITES or form not in library.FORMATS)
+#: Those that can be written here, and read back.
+FORMATS = tuple(
+    form
+    for form in READABLE
+    if (WRITES or form not in library.FORMATS)
+    and find_spec("lxml" if form == "prov-xml" else "prov" if form in PROVS else "rdflib")
+)
 
 
 class Done(NamedTuple):
@@ -256,7 +264,7 @@ def test_a_name_is_a_name_in_every_format(name: str) -> None:
         }
         assert task == {name}
         if READS:
-            for form in ("prov-n", "prov-xml", "prov-jsonld", "turtle"):
+            for form in {"prov-n", "prov-xml", "prov-jsonld", "turtle"}.intersection(FORMATS):
                 text = command("export", *store, "--format", form).output
                 assert read(text, form) == loaded(named(content, form)), form
 
