@@ -463,7 +463,9 @@ def test_an_engine_in_a_job_is_a_run_of_its_own_with_that_parent(
     assert inner.run["yprov4wms:parent_task"] == job["yprov4wms:task"]
     assert value(inner.run["yprov4wms:parent_attempt"]) == 1
     assert "yprov4wms:parent_run" not in outer.run
-    assert not inner.ids() & outer.ids()
+    inside = f"urn:uuid:{inner.run['yprov4wms:run_id']}#workflow_run"
+    assert inside in outer.ids()
+    assert f"urn:uuid:{outer.run['yprov4wms:run_id']}#workflow_run" not in inner.ids()
 
 
 def test_its_jobs_have_ids_of_their_own_in_the_same_store(others: dict[str, Project]) -> None:

@@ -80,15 +80,21 @@ def inside(run: Run, folder: RunFolder, known: set[str], read: Read = replay) ->
         try:
             place, found = _look(note, folder, read)
         except (StoreError, OSError) as error:
-            run.problems.append(f"run {note.run} inside it: {error}")
+            add_problem(run, f"run {note.run} inside it: {error}")
             continue
         if not isinstance(found, Run):
             continue
         if found.start.parent is None or found.start.parent.run != run.id:
-            run.problems.append(f"run {note.run} is noted as inside it, and does not say so")
+            add_problem(run, f"run {note.run} is noted as inside it, and does not say so")
             continue
         known.add(note.run)
         yield Found(found, place, attempt(run, found.start.parent))
+
+
+def add_problem(run: Run, problem: str) -> None:
+    """Once: a run may be looked at several times."""
+    if problem not in run.problems:
+        run.problems.append(problem)
 
 
 def attempt(run: Run, parent: Parent) -> Attempt | None:

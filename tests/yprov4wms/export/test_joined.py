@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import subprocess
 import sys
@@ -20,7 +21,10 @@ from tests.yprov4wms.export.nested_runs import (
     within,
     write,
 )
+from tests.yprov4wms.prov.runs import ml_run
 
+from yprov4wms import events as e
+from yprov4wms.events import File
 from yprov4wms.prov.rules import check
 
 
@@ -149,3 +153,51 @@ def test_what_cannot_be_joined_is_said_and_nothing_is_written(
     assert done.returncode in (1, 2)
     assert told in done.stderr
     assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_a_nested_run_whose_outer_run_made_its_data_is_there_once(tmp_path: Path) -> None:
+    before = task("a", None, [file("x", "x")])
+    write(tmp_path, OUTER, 0, started("/a"), *before, *task("t"))
+    inner = started("/b", within(tmp_path, OUTER, "t"))
+    write(tmp_path, INNER, 1, inner, *task("u", [file("/a/x", "x")]))
+    found = joined(tmp_path, INNER, "--upstream")
+    assert found.informants("run2:workflow_run", "nested") == {"run:task_t.1"}
+
+
+def test_runs_that_are_noted_inside_one_another_are_joined(tmp_path: Path) -> None:
+    write(tmp_path, OUTER, 0, started("/a", within(tmp_path, INNER, "u")), *task("t"))
+    write(tmp_path, INNER, 1, started("/a", within(tmp_path, OUTER, "t")), *task("u"))
+    found = joined(tmp_path, INNER, OUTER)
+    assert {p for p in found.data["prefix"] if p.startswith("run")} == {"run", "run2"}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_a_nested_run_made_counts_by_its_own_time(tmp_path: Path, named: bool) -> None:
+    write(tmp_path, OUTER, 0, started("/x"), task("t")[0], ended=False)
+    inner = started("/a", within(tmp_path, OUTER, "t"))
+    write(tmp_path, INNER, 1, inner, *task("u", None, [file("x", "x")]))
+    write(tmp_path, OTHER, 3, started("/e"), *task("t", [file("/f/x", "x")]))
+    found = joined(tmp_path, OTHER, *([OUTER] if named else ["--upstream"]))
+    assert ties(found) == {(OTHER, INNER)}
+
+
+def test_a_nested_run_that_left_no_note_is_found_upstream(tmp_path: Path) -> None:
+    write(tmp_path, OUTER, 0, started("/x"), *task("t"))
+    inner = started("/a", within(tmp_path, OUTER, "t"))
+    write(tmp_path, INNER, 1, inner, *task("u", None, [file("x", "x")]))
+    (tmp_path / OUTER / "runs" / f"{INNER}.json").unlink()
+    write(tmp_path, OTHER, 3, started("/e"), *task("t", [file("/f/x", "x")]))
+    assert ties(joined(tmp_path, OTHER, "--upstream")) == {(OTHER, INNER)}
+
+
+def test_what_only_an_ml_run_tells_of_is_found_upstream(tmp_path: Path) -> None:
+    content = ml_run("child", outputs=[file("/a/model", "m")])
+    digest = hashlib.sha256(content).hexdigest()
+    kept = File(path=f"children/{digest}.json", size=len(content), sha256=digest)
+    child = e.ChildAttached(task="t", attempt=1, child="child", type="x", document=kept)
+    write(tmp_path, OUTER, 0, started("/a"), task("t")[0], child, task("t")[1])
+    (tmp_path / OUTER / "children").mkdir()
+    (tmp_path / OUTER / "children" / f"{digest}.json").write_bytes(content)
+    write(tmp_path, OTHER, 3, started("/e"), *task("t", [file("/f/m", "m")]))
+    found = joined(tmp_path, OTHER, "--upstream")
+    assert [r for r in found.section("wasDerivedFrom").values() if "yprov4wms:sha256" in r]

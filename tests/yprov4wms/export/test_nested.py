@@ -29,6 +29,7 @@ from yprov4wms import environment, nested
 from yprov4wms import events as e
 from yprov4wms.events import File, Parent
 from yprov4wms.export import document, openlineage
+from yprov4wms.prov import constraints
 from yprov4wms.prov.rules import check
 from yprov4wms.recorder import Recorder
 from yprov4wms.run import Run
@@ -419,3 +420,97 @@ def test_runs_in_an_object_store_find_one_another_by_their_variables(
     assert found.informants(f"{prefixes(found)[inner.run_id]}:workflow_run", "nested") == {
         "run:task_t.1"
     }
+
+
+@pytest.mark.parametrize("nest", MODES)
+def test_a_file_that_is_updated_in_its_place_does_not_come_from_itself(
+    tmp_path: Path, nest: str
+) -> None:
+    write(tmp_path, OUTER, 0, started(), *task("t", None, [file("db")]))
+    parent = within(tmp_path, OUTER, "t")
+    update = task("u", [file("db", role=e.UPDATE)], [file("db", role=e.UPDATE)])
+    write(tmp_path, INNER, 1, started("/w", parent), *update)
+    folder = Store(str(tmp_path)).run(OUTER)
+    exported(folder, nest)
+    assert constraints.check(Path(folder.document).read_bytes()).problems == []
+
+
+def test_a_linked_runs_checksum_is_its_documents_where_both_read_the_same_file(
+    tmp_path: Path,
+) -> None:
+    pair(tmp_path)
+    store = Store(str(tmp_path))
+    found = exported(store.run(OUTER), "link")
+    (entity,) = [
+        entity
+        for entity in found.section("entity").values()
+        if entity.get("yprov4wms:child_run") == INNER
+    ]
+    content = exported(store.run(INNER), "link").content
+    assert entity["yprov4wms:sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_what_stands_for_a_file_three_deep_is_named_as_in_the_bundle(tmp_path: Path) -> None:
+    three(tmp_path)
+    found = exported(Store(str(tmp_path)).run(OUTER), "bundle")
+    (bundle,) = found.section("bundle").values()
+    inside = Document(json.dumps(bundle).encode()).ids()
+    stubs = {
+        (str(found.data["prefix"][name.partition(":")[0]]) + name.partition(":")[2])
+        for name in found.section("entity")
+        if not name.startswith("run:")
+    }
+    assert stubs
+    assert stubs <= inside
+
+
+@pytest.mark.parametrize("nest", MODES)
+def test_nothing_comes_from_what_is_made_later_in_the_same_attempt(
+    tmp_path: Path, nest: str
+) -> None:
+    write(tmp_path, OUTER, 0, started("/x"), *task("t"))
+    parent = within(tmp_path, OUTER, "t")
+    write(tmp_path, INNER, 1, started("/w", parent), *task("u", [file("raw", "r")]))
+    write(tmp_path, OTHER, 5, started("/w", parent), *task("v", None, [file("raw", "r")]))
+    assert derived(exported(Store(str(tmp_path)).run(OUTER), nest)) == set()
+
+
+def test_what_a_task_before_left_is_what_the_nested_run_used(tmp_path: Path) -> None:
+    before = [e.TaskPlanned(task="a", step="a"), *task("a", None, [file("x", "x")])]
+    after = [e.TaskPlanned(task="b", step="b", depends_on=["a"]), *task("b")]
+    write(tmp_path, OUTER, 0, started(), *before, *after)
+    parent = within(tmp_path, OUTER, "b")
+    write(tmp_path, INNER, 1, started("/w", parent), *task("u", [file("x", "x")]))
+    found = exported(Store(str(tmp_path)).run(OUTER))
+    (entity,) = found.files("x")
+    assert {r["prov:activity"] for r in found.links("used", entity=entity)} == {"run2:task_u.1"}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (file("out"), File(path="out", size=9)),
+        (File(path="/a/out", size=7), File(path="out", size=7)),
+    ],
+    ids=["size", "place"],
+)
+def test_files_of_which_too_little_is_known_are_not_one(
+    tmp_path: Path, outer: File, inner: File
+) -> None:
+    directory = "/w" if outer.path == "out" else ""
+    write(tmp_path, OUTER, 0, started(directory), *task("t", None, [outer]))
+    parent = within(tmp_path, OUTER, "t")
+    write(tmp_path, INNER, 1, started(directory, parent), *task("u", None, [inner]))
+    found = exported(Store(str(tmp_path)).run(OUTER))
+    assert len(found.files(outer.path)) + len(found.files(inner.path)) >= 2
+
+
+def test_of_two_runs_in_one_attempt_the_last_one_left_what_is_there(tmp_path: Path) -> None:
+    write(tmp_path, OUTER, 0, started(), *task("t", None, [file("o")]))
+    parent = within(tmp_path, OUTER, "t")
+    for run, second in ((INNER, 1), (OTHER, 2)):
+        write(tmp_path, run, second, started("/w", parent), *task("u", None, [file("o")]))
+    found = exported(Store(str(tmp_path)).run(OUTER))
+    version = next(name for name in found.files("o") if name.startswith("run:"))
+    makers = {r["prov:activity"] for r in found.links("wasGeneratedBy", entity=version)}
+    assert makers == {"run:task_t.1", f"{prefixes(found)[OTHER]}:task_u.1"}

@@ -97,7 +97,8 @@ def _whole(
     for inner in nested.inside(run, folder, known, read):
         place_of = nested.place(inner.folder, folder)
         within.append(_whole(inner.run, inner.folder, inner.around, place_of, known))
-        run.problems += [f"run {inner.run.id}: {problem}" for problem in inner.run.problems]
+        for problem in inner.run.problems:
+            nested.add_problem(run, f"run {inner.run.id}: {problem}")
     return Nested(run, folder, around, place, read_child, extra, within)
 
 

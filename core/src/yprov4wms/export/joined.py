@@ -13,7 +13,8 @@ from yprov4wms.prov.stitch import Stitch
 from yprov4wms.run import Run
 from yprov4wms.store import RunFolder, Store, StoreError
 
-_SHA256 = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+#: As journals, and as documents of children have them.
+_SHA256 = re.compile(rb'sha256"\s*:\s*"([0-9a-f]{64})"')
 
 
 def runs(folders: Iterable[RunFolder]) -> list[Nested]:
@@ -29,37 +30,7 @@ def runs(folders: Iterable[RunFolder]) -> list[Nested]:
             raise StoreError(f"{folder.location}: this is an ML run, not a workflow run")
         if run.id not in found:
             found[run.id] = document.whole(run, folder)
-    inner = (inner for root in found.values() for inner in root.nested)
-    inside = {one.run.id for outer in inner for one in outer.every()}
-    roots: list[Nested] = []
-    for root in (root for id_, root in found.items() if id_ not in inside):
-        around = _around(root, found.values())
-        if around is None:
-            roots.append(root)
-        else:
-            outer, parent = around, root.run.start.parent
-            assert parent is not None
-            attempt = nested.attempt(outer.run, parent)
-            place = nested.place(root.folder, outer.folder)
-            outer.nested.append(root._replace(around=attempt, place=place))
-    return _in_order(roots)
-
-
-def _around(root: Nested, others: Iterable[Nested]) -> Nested | None:
-    """The run in which one was started, if it is among these and left no word of it there."""
-    parent = root.run.start.parent
-    if parent is None:
-        return None
-    within = {one.run.id for one in root.every()}
-    for other in others:
-        for one in other.every():
-            if one.run.id == parent.run and one.run.id not in within:
-                return one
-    return None
-
-
-def _in_order(roots: list[Nested]) -> list[Nested]:
-    return sorted(roots, key=lambda root: (root.run.times()[0] or "", root.run.id))
+    return _apart(found.values())
 
 
 def upstream(roots: list[Nested], store: Store) -> list[Nested]:
@@ -71,7 +42,7 @@ def upstream(roots: list[Nested], store: Store) -> list[Nested]:
     stitch, found = Stitch(), {root.run.id: root for root in roots}
     for root in roots:
         told(root, stitch)
-    looked = {one.run.id for root in roots for one in root.every()}
+    looked = set(found)
     tried: dict[str, Nested] = {}
     content: dict[str, set[str]] = {}
     while True:
@@ -84,40 +55,82 @@ def upstream(roots: list[Nested], store: Store) -> list[Nested]:
             looked.add(name)
             outermost = _outermost(store.run(name), store)
             if outermost is not None and outermost.run.id not in {*found, *tried}:
-                looked.update(one.run.id for one in outermost.every())
+                looked.update(_ids(outermost))
                 tried[outermost.run.id] = outermost
                 told(outermost, stitch)
         made = {made.run for _, used, made in stitch.ties() if used.run in found}
         new = made.intersection(tried)
         if not new:
-            return _in_order(list(found.values()))
+            return _apart(found.values())
         found |= {id_: tried.pop(id_) for id_ in new}
+
+
+def _ids(root: Nested) -> set[str]:
+    return {one.run.id for one in root.every()}
+
+
+def _apart(runs: Iterable[Nested]) -> list[Nested]:
+    """In the order of their begin, each run once: what is inside another one is that one's."""
+    ordered = sorted(runs, key=lambda root: (root.run.times()[0] or "", root.run.id))
+    kept: list[Nested] = []
+    for root in ordered:
+        if not any(root.run.id in _ids(other) for other in kept):
+            kept = [other for other in kept if other.run.id not in _ids(root)]
+            kept.append(root)
+    for root in list(kept):
+        others = [other for other in kept if other is not root]
+        if _attach(root, others):
+            kept = others
+    return kept
+
+
+def _attach(root: Nested, others: Iterable[Nested]) -> bool:
+    """Put a run that left no note where it was started, if that is in one of the others."""
+    parent = root.run.start.parent
+    within = _ids(root)
+    for other in others:
+        for outer in other.every():
+            if parent is None or outer.run.id != parent.run or outer.run.id in within:
+                continue
+            attempt = nested.attempt(outer.run, parent)
+            place = nested.place(root.folder, outer.folder)
+            outer.nested.append(root._replace(around=attempt, place=place))
+            outer.nested.sort(key=lambda one: one.run.id)
+            return True
+    return False
 
 
 def _outermost(folder: RunFolder, store: Store) -> Nested | None:
     """The workflow run in a folder, or the one that it is inside, as far as the store has it."""
-    met: set[str] = set()
+    root: Nested | None = None
     while True:
         try:
             run = document.read(folder)
         except StoreError:
-            return None
+            return root
         if not isinstance(run, Run):
-            return None
-        met.add(run.id)
+            return root
+        whole = document.whole(run, folder)
+        if root is not None and root.run.id not in _ids(whole) and not _attach(root, [whole]):
+            return root
+        root = whole
         parent = run.start.parent
-        known = parent is not None and nested.is_id(parent.run)
-        outer = store.run(parent.run) if parent is not None and known else None
-        if outer is None or outer.run_id in met or not outer.names("events"):
-            return document.whole(run, folder)
-        folder = outer
+        if parent is None or not nested.is_id(parent.run) or parent.run in _ids(root):
+            return root
+        folder = store.run(parent.run)
+        if not folder.names("events"):
+            return root
 
 
 def _checksums(folder: RunFolder) -> Iterator[str]:
-    """All that stand in a run's journals and in the documents of its child runs."""
-    for _, lines in folder.journals():
-        for found in _SHA256.finditer(lines.read()):
-            yield found[1].decode()
+    """All that stand in a run's journals, those of its ML runs, and documents of its children."""
+    for one in (
+        folder,
+        *(ml for place in folder.with_ml_runs() for ml in folder.subfolders(place)),
+    ):
+        for _, lines in one.journals():
+            for found in _SHA256.finditer(lines.read()):
+                yield found[1].decode()
     for name in folder.names("children"):
         for found in _SHA256.finditer(folder.read(f"children/{name}")):
             yield found[1].decode()

@@ -15,12 +15,19 @@ from yprov4wms.run import Run
 
 #: A file, and a directory's members, each by its path in the run.
 Parts = Callable[[File], list[tuple[str, File]]]
+#: The version that lay at a path of the run around the nested one, and what it was.
+Before = Callable[[str], tuple[str, File] | None]
 
 
-def renamed(path: str, start: str, base: str) -> str:
-    """A path as a run in the directory ``base`` names it, where one in ``start`` names it so."""
+def renamed(path: str, start: str, base: str) -> str | None:
+    """A path as a run in the directory ``base`` names it, where one in ``start`` names it so.
+
+    None for a relative one where nobody knows from where.
+    """
     if "://" in path:
         return path
+    if not path.startswith("/") and not start:
+        return None
     path = normpath(path if path.startswith("/") else join(start, path))
     inside = base.rstrip("/") + "/" if base else None
     return path[len(inside) :] if inside and path.startswith(inside) else path
@@ -43,8 +50,9 @@ class Around:
     """What the attempt around a nested run used and made, by the nested run's own paths.
 
     nested: that run, whose records have ``names``. directory: of the run around it. joined:
-    one document holds both, and the nested run is to name the attempt's versions. beyond: the
-    same of the run around it, if that is nested, too.
+    one document holds both, and the nested run is to name the attempt's versions. before: gives
+    what a task before the attempt's left at a path. beyond: the same of the run around it, if
+    that is nested, too.
     """
 
     def __init__(
@@ -55,20 +63,24 @@ class Around:
         uses: Versions,
         makes: Versions,
         joined: bool,
+        before: Before,
         beyond: Around | None = None,
     ) -> None:
         start = nested.start.directory
         self._joined = joined
         self._directory = directory
         self._beyond = beyond
-        self._uses = {renamed(p, directory, start): version for p, version in uses.items()}
-        self._makes = {renamed(p, directory, start): version for p, version in makes.items()}
+        self._before = before
+        self._uses = _by_name(uses, directory, start)
+        self._makes = _by_name(makes, directory, start)
         self._nested = nested
         self._names = names
         self._final: dict[str, tuple[str, File]] = {}
-        self.versions = {version for version, _ in (*uses.values(), *makes.values())}
-        if beyond is not None:
-            self.versions |= beyond.versions
+        #: Those that the nested run's records name.
+        self.versions: set[str] = set()
+        if joined:
+            self.versions.update(version for version, _ in (*uses.values(), *makes.values()))
+            self.versions |= beyond.versions if beyond is not None else set()
         self._content: dict[bool, dict[str, str]] = {True: {}, False: {}}
         for made, versions in ((True, makes), (False, uses)):
             for version, file in versions.values():
@@ -84,15 +96,32 @@ class Around:
     def used(self, file: File, entity: str) -> str | None:
         """The attempt's version of a file that came from outside the nested run, if it is one;
         ``entity``: what it is by itself."""
-        for versions in (self._uses, self._makes):
+        # What the nested run left last it has not found there.
+        places = (self._uses,) if file.path in self._final else (self._uses, self._makes)
+        for versions in places:
             version, known = versions.get(file.path, (None, None))
             if version is not None and known is not None and _agree(file, known):
-                self._same[version] = Same(version, entity, file.path, False, copy=False)
-                return version if self._joined else None
-        if self._beyond is not None:
-            path = renamed(file.path, self._nested.start.directory, self._directory)
-            return self._beyond.used(replace(file, path=path), entity)
-        return None
+                return self._is(version, entity, file)
+        path = renamed(file.path, self._nested.start.directory, self._directory)
+        if path is None:
+            return None
+        version, known = self._before(path) or (None, None)
+        if version is not None and known is not None and _agree(file, known):
+            return self._is(version, entity, file)
+        return self._beyond.used(replace(file, path=path), entity) if self._beyond else None
+
+    def _is(self, version: str, entity: str, file: File) -> str | None:
+        self._same[version] = Same(version, entity, file.path, False, copy=False)
+        if self._joined:
+            self.versions.add(version)
+        return version if self._joined else None
+
+    def declared(self, path: str, sha256: str | None, made: bool) -> str | None:
+        """The attempt's version of a file of which a child of the nested run alone tells."""
+        version, known = (self._makes if made else self._uses).get(path, (None, None))
+        if version is None or known is None or version in self._same:
+            return None
+        return version if sha256 is not None and known.sha256 == sha256 else None
 
     def left(self, maker: str, path: str, entity: str) -> str | None:
         """The attempt's version of what the activity ``maker`` of the nested run left."""
@@ -117,8 +146,15 @@ class Around:
         return [*self._same.values(), *copies]
 
 
+def _by_name(versions: Versions, directory: str, start: str) -> Versions:
+    named = {renamed(path, directory, start): version for path, version in versions.items()}
+    return {path: version for path, version in named.items() if path is not None}
+
+
 def _agree(one: File, other: File) -> bool:
-    return not (one.sha256 and other.sha256) or one.sha256 == other.sha256
+    if one.sha256 and other.sha256:
+        return one.sha256 == other.sha256
+    return one.size is None or other.size is None or one.size == other.size
 
 
 def _final(

@@ -103,6 +103,7 @@ class WorkflowDocument:
         if into is None:
             (into,) = documents([run], {run.id: nested} if nest == "flatten" else {})
         self._run = run
+        self._nest = nest
         self._writer = into.writer
         self._names = into.names
         self._files = Files(self._writer, run, into.names, into.published, into.around)
@@ -381,9 +382,10 @@ class WorkflowDocument:
             if file.type is not FileType.MISSING and file.path not in (attempt.inner or ())
             for path, inner_file in self._files.parts(file)
         }
-        for run in nested:
+        # The last one left what is there.
+        for run in sorted(nested, key=lambda one: one.run.times()[0] or "", reverse=True):
             made = self._inner.put(run, identifier, agent, uses, makes)
-            inner |= made
+            inner |= made if self._nest == "flatten" else set()
             makes = {p: v for p, v in makes.items() if v[0] not in made}
         # What a run inside the attempt tells of as well is that run's.
         known = {child for run in nested for child in run.children()}

@@ -22,6 +22,8 @@ class _Mention(NamedTuple):
     attempt: Attempt
     child: str | None
     write: Callable[[], None]
+    #: When it was made, or first used, where that is known apart from the attempt's times.
+    moment: str | None = None
 
 
 class Tell(Protocol):
@@ -98,13 +100,14 @@ class Handover:
         attempt: Attempt,
         entity: str,
         write: Callable[[], None] = _written,
+        moment: str | None = None,
     ) -> None:
         """A child used or made a file of which its attempt says nothing.
 
-        write: writes its entity, where that is not done before it is needed.
+        write: writes its entity, where that is not done before it is needed. moment: when.
         """
         known = self._made if made else self._used
-        known.setdefault(path, []).append(_Mention(entity, sha256, attempt, child, write))
+        known.setdefault(path, []).append(_Mention(entity, sha256, attempt, child, write, moment))
 
     def before(self, path: str, attempt: Attempt) -> tuple[str, File] | None:
         """The version of a file that a task left on which the attempt's depends."""
@@ -159,7 +162,9 @@ class Handover:
         if outer is None or (mention.child is not None and not outer.deep):
             return
         mention.write()
-        moment = attempt_times(attempt.start, attempt.end)[1] if made else _began(attempt)
+        moment = mention.moment
+        if moment is None:
+            moment = attempt_times(attempt.start, attempt.end)[1] if made else _began(attempt)
         self._tell(outer, path, mention.sha256, made, mention.entity, moment)
 
     def _tell_parts(self, outer: Outer, maker: str, file: File, ended: str | None) -> None:
@@ -184,6 +189,8 @@ class Handover:
         if made.sha256 and used.sha256:
             if made.sha256 != used.sha256:
                 return False
+            if made.moment is not None and used.moment is not None:
+                return made.moment <= used.moment
             first, second = _began(made.attempt), _began(used.attempt)
             return first is not None and second is not None and first <= second
         return made.attempt.task in self._above(used.attempt.task)

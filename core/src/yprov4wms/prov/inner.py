@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from yprov4wms.events import ChildAttached
+from yprov4wms.events import ChildAttached, File
 from yprov4wms.prov.around import Around, Same, renamed
 from yprov4wms.prov.child import Versions
 from yprov4wms.prov.handover import Handover, Outer
@@ -102,22 +102,32 @@ class Inner:
         prefix, namespace = self._into.numbering.run(nested.run.id)
         joined = self._mode == "flatten"
         names = Names(RUN if self._mode == "link" else prefix)
-        directory = self._run.start.directory
-        beyond = self._into.around if joined else None
-        around = Around(nested.run, names, directory, uses, makes, joined, beyond)
+        around = Around(
+            *(nested.run, names, self._run.start.directory, uses, makes, joined),
+            partial(self._before, nested),
+            self._into.around if joined else None,
+        )
         document = self._into.names.hashed("document", attempt, nested.run.id)
         if joined:
             self._document(nested, document, attempt, None)
             self._flatten(nested, names, namespace, around, attempt, agent)
         else:
-            mentions: list[_Told] = []
-            content = self._apart(nested, names, namespace, around, mentions.append)
+            told: list[_Told] = []
+            writer, content = self._apart(nested, names, namespace, around, told.append)
+            namespaces = dict(writer.prefixes)
             if self._mode == "bundle":
                 self._into.writer.bundle(document, content)
-            self._document(nested, document, attempt, content)
-            summary = self._summary(nested, prefix, namespace, document, attempt, agent)
-            self._tie(nested, summary, prefix, around, mentions)
-        return {same.version for same in around.same() if joined and same.made and not same.copy}
+                self._document(nested, document, attempt, None)
+            else:
+                namespaces[prefix] = namespace
+                self._document(nested, document, attempt, content)
+            summary = self._summary(nested, namespaces, document, attempt, agent)
+            self._tie(nested, summary, {RUN: prefix} if names.prefix == RUN else {}, around, told)
+        return {same.version for same in around.same() if same.made and not same.copy}
+
+    def _before(self, nested: Nested, path: str) -> tuple[str, File] | None:
+        """What a task before the attempt's left at a path."""
+        return self._handover.before(path, nested.around) if nested.around is not None else None
 
     def _flatten(
         self,
@@ -130,7 +140,7 @@ class Inner:
     ) -> None:
         writer = self._into.writer
         writer.prefixes[names.prefix] = namespace
-        into = self._into._replace(names=names, around=around, outer=self._outer(nested))
+        into = self._into._replace(names=names, around=around, outer=self._outer(nested, around))
         self._write(nested, "flatten", into)
         link = f'"yprov4wms:link":"{Link.NESTED}"'
         writer.relation("wasInformedBy", names.workflow_run, attempt, link)
@@ -139,17 +149,41 @@ class Inner:
             if same.copy:
                 writer.relation("wasDerivedFrom", *_later_first(same, same.entity))
 
-    def _outer(self, nested: Nested) -> Outer:
+    def _outer(self, nested: Nested, around: Around) -> Outer:
         """What takes the files of a nested run of which its attempt says nothing."""
 
-        def told(
+        def tell(
             path: str, sha256: str | None, made: bool, entity: str, moment: str | None
         ) -> None:
-            if nested.around is not None:
-                path = renamed(path, nested.run.start.directory, self._run.start.directory)
-                self._handover.child(nested.run.id, path, sha256, made, nested.around, entity)
+            version = around.declared(path, sha256, made)
+            if version is not None:
+                same = Same(version, entity, path, made, copy=True)
+                self._into.writer.relation("wasDerivedFrom", *_later_first(same, entity))
+            else:
+                self._tell(nested, _Told(path, sha256, made, entity, moment), entity)
 
-        return Outer(told, deep=True)
+        return Outer(tell, deep=True)
+
+    def _tell(
+        self,
+        nested: Nested,
+        told: _Told,
+        entity: str,
+        write: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Have the run around it know of a file; ``entity``: in this document."""
+        run = nested.run
+        path = renamed(told.path, run.start.directory, self._run.start.directory)
+        if path is None:
+            return
+        if nested.around is not None:
+            self._handover.child(
+                *(run.id, path, told.sha256, told.made, nested.around, entity),
+                *(write, told.moment),
+            )
+        elif self._into.outer is not None:
+            write()
+            self._into.outer.tell(path, told.sha256, told.made, entity, told.moment)
 
     def _apart(
         self,
@@ -158,13 +192,13 @@ class Inner:
         namespace: str,
         around: Around,
         told: Callable[[_Told], None],
-    ) -> bytes:
+    ) -> tuple[ProvJsonWriter, bytes]:
         """The nested run's own document; ``told``: as `_outer`, of that run itself alone."""
 
-        def outer(
+        def tell(
             path: str, sha256: str | None, made: bool, entity: str, moment: str | None
         ) -> None:
-            told(_Told(path, sha256, made, entity))
+            told(_Told(path, sha256, made, entity, moment))
 
         writer = ProvJsonWriter({names.prefix: namespace})
         if self._mode == "bundle":
@@ -173,25 +207,28 @@ class Inner:
         else:
             mode, numbering = self._mode, Numbering()
             numbering.run(nested.run.id)
-        self._write(
-            nested, mode, Into(writer, names, numbering, set(), around, Outer(outer, deep=False))
-        )
+        into = Into(writer, names, numbering, set(), around, Outer(tell, deep=False))
+        self._write(nested, mode, into)
         spool = io.BytesIO()
         writer.write_to(spool)
-        return spool.getvalue()
+        return writer, spool.getvalue()
 
     def _tie(
         self,
         nested: Nested,
         summary: Summary,
-        prefix: str,
+        prefixes: dict[str, str],
         around: Around,
         mentions: list[_Told],
     ) -> None:
-        """Tie the files of a document that stands apart to those of this one."""
+        """Tie the files of a document that stands apart to those of this one.
+
+        prefixes: those that it has in that document and not in this one, with the ones here.
+        """
 
         def here(entity: str) -> str:
-            return f"{prefix}:{entity.partition(':')[2]}"
+            prefix, _, local = entity.partition(":")
+            return f"{prefixes.get(prefix, prefix)}:{local}"
 
         known = set()
         for same in around.same():
@@ -199,12 +236,10 @@ class Inner:
             stub = here(same.entity)
             summary.file(stub, same.label, same.made)
             self._into.writer.relation("wasDerivedFrom", *_later_first(same, stub))
-        for path, sha256, made, entity in mentions:
-            if entity not in known and nested.around is not None:
-                stub, run = here(entity), nested.run
-                write = partial(summary.file, stub, path, made)
-                path = renamed(path, run.start.directory, self._run.start.directory)
-                self._handover.child(run.id, path, sha256, made, nested.around, stub, write)
+        for told in mentions:
+            if told.entity not in known:
+                stub = here(told.entity)
+                self._tell(nested, told, stub, partial(summary.file, stub, told.path, told.made))
 
     def _document(
         self, nested: Nested, identifier: str, attempt: str, content: bytes | None
@@ -226,8 +261,7 @@ class Inner:
     def _summary(
         self,
         nested: Nested,
-        prefix: str,
-        namespace: str,
+        namespaces: dict[str, str],
         document: str,
         attempt: str,
         agent: str,
@@ -250,7 +284,7 @@ class Inner:
         writer.element("activity", identifier, attributes(values))
         writer.relation("wasInformedBy", identifier, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         writer.relation("wasAssociatedWith", identifier, agent)
-        return Summary(writer, identifier, prefix, namespace)
+        return Summary(writer, identifier, namespaces)
 
 
 class _Told(NamedTuple):
@@ -260,6 +294,7 @@ class _Told(NamedTuple):
     sha256: str | None
     made: bool
     entity: str
+    moment: str | None
 
 
 def _later_first(same: Same, entity: str) -> tuple[str, str]:

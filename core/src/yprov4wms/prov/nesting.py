@@ -203,7 +203,7 @@ class Nesting:
         writer.element("activity", identifier, attributes(values))
         writer.relation("wasInformedBy", identifier, attempt, f'"yprov4wms:link":"{Link.NESTED}"')
         writer.relation("wasAssociatedWith", identifier, agent)
-        return Summary(writer, identifier, one.prefix, one.namespace)
+        return Summary(writer, identifier, {one.prefix: one.namespace})
 
 
 def _is_checked(child: ChildAttached) -> bool:

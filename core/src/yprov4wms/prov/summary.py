@@ -10,14 +10,13 @@ from yprov4wms.prov.writer import ProvJsonWriter
 class Summary:
     """The activity that stands for a child, and its files, as far as they tie it to others.
 
-    prefix, namespace: of the files.
+    namespaces: of the files, by prefix.
     """
 
-    def __init__(self, writer: ProvJsonWriter, activity: str, prefix: str, namespace: str) -> None:
+    def __init__(self, writer: ProvJsonWriter, activity: str, namespaces: dict[str, str]) -> None:
         self._writer = writer
         self._activity = activity
-        self._prefix = prefix
-        self._namespace = namespace
+        self._namespaces = namespaces
         self._written: set[str] = set()
 
     def file(self, stub: str, label: str, made: bool) -> None:
@@ -25,7 +24,8 @@ class Summary:
         if stub in self._written:
             return
         self._written.add(stub)
-        self._writer.prefixes[self._prefix] = self._namespace
+        prefix = stub.partition(":")[0]
+        self._writer.prefixes[prefix] = self._namespaces[prefix]
         about = f'"prov:label":{string(label)},"prov:type":"{Type.FILE}"'
         self._writer.element("entity", stub, about)
         if made:
