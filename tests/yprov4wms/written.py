@@ -25,7 +25,7 @@ from yprov4wms.prov.library import OLDEST
 from yprov4wms.prov.rules import check
 from yprov4wms.prov.vocabulary import ELEMENTS, RELATIONS
 
-PROV = tuple(map(int, version("prov").split(".")[:2]))
+PROV = tuple(map(int, version("prov").split(".")[:3]))
 #: Up to here prov reads no PROV-N, and takes relations with attributes apart in RDF.
 READS = PROV >= (3, 2)
 WRITES = PROV >= OLDEST

@@ -226,10 +226,11 @@ def test_what_json_ld_has_no_term_for_is_told() -> None:
 # -- what is missing -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("old", ["1.5.1", "3.2.2"])
 @pytest.mark.parametrize("form", library.FORMATS)
-def test_an_older_prov_is_told(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "version", lambda package: "1.5.1")
-    with pytest.raises(library.LibraryError, match=rf"{form} needs prov 3.1 .* here is 1.5.1"):
+def test_an_older_prov_is_told(form: str, old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "version", lambda package: old)
+    with pytest.raises(library.LibraryError, match=rf"{form} needs prov 3.2.3 .* here is {old}"):
         written(b'{"entity": {}}', form)
 
 

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 #: The formats, by the names that a user gives: what prov calls each, and what it needs for it.
 FORMATS = {"prov-xml": ("xml", ("prov", "lxml")), "prov-jsonld": ("jsonld", ("prov",))}
 
-#: The first version that writes both so that they read back equal: 1.5 and 2 have no JSON-LD,
-#: and write in XML what is no number there.
-OLDEST = (3, 1)
+#: The first version that writes both so that they are valid and read back equal: before it an
+#: infinite number is `inf`, and before 3.1 there is no JSON-LD.
+OLDEST = (3, 2, 3)
 
 
 class LibraryError(Exception):
@@ -54,4 +54,4 @@ def _require(form: str, needs: tuple[str, ...]) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", text)[:2])
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
