@@ -242,5 +242,6 @@ def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:
     make_run(tmp_path / ".yprov", "0198f3a0")
     (tmp_path / "httpx.py").write_text("raise ImportError('not here')")
     options = ("--to", "yprov", "--url", "http://localhost:9")
-    said = error(push(tmp_path, *options, PYTHONPATH=f"{tmp_path}:{os.environ['PYTHONPATH']}"))
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    said = error(push(tmp_path, *options, PYTHONPATH=path))
     assert "pip install 'yprov4wms[push]'" in said

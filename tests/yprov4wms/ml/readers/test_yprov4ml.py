@@ -272,7 +272,8 @@ def test_a_value_that_is_logged_twice_keeps_both(tmp_path: Path) -> None:
     document["entity"]["lr//exp_GR0_0"] = [lr, {**lr, "prov:value": "0.2"}]
     path.write_text(json.dumps(document))
     found = nested(one(folder))
-    assert found["entity"][by_label(found, "lr")]["prov:value"] == ["0.1", "0.2"]
+    entity = found["entity"][by_label(found, "lr")]
+    assert (entity["prov:value"], entity["yprov4wms:further_value"]) == ("0.1", ["0.2"])
 
 
 def test_a_series_that_no_metric_names_is_told(tmp_path: Path) -> None:
