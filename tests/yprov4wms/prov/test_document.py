@@ -756,3 +756,26 @@ def test_an_ml_runs_person_without_a_name_is_still_an_agent_with_a_label() -> No
     run = fold([("ml", told)])
     assert isinstance(run, MLRun)
     assert problems(text_of(ml_document.build(run, RunFolder("/nowhere")))) == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_a_directory_that_is_two_outputs_the_members_are_told(first: bool) -> None:
+    inside = File(path="x", size=1, mtime_ns=1)
+    outputs = [
+        File(path="d", type=FileType.DIRECTORY, mtime_ns=1, members=members, role=role)
+        for members, role in ((None, "a"), ([inside], "b"))
+    ]
+    used = [File(path="d/x", type=FileType.MISSING)]
+    told = [
+        started(),
+        e.TaskEnded(
+            task="a", attempt=1, status=Status.COMPLETED, outputs=outputs[:: 1 if first else -1]
+        ),
+        e.TaskStarted(task="b", attempt=1, inputs=used),
+    ]
+    content = content_of(folded(told))
+    assert problems(content) == []
+    found = json.loads(content)
+    member, directory = by_label(found, "d/x"), by_label(found, "d")
+    assert related(found, "hadMember")[-1:] == [(directory, member)]
+    assert ("run:task_b.1", member) in related(found, "used")

@@ -107,11 +107,7 @@ class Usage:
         for file in outputs:
             if file.role:
                 roles.setdefault(file.path, {})[file.role] = None
-        told: set[str] = set()
-        for file in outputs:
-            if file.type is FileType.MISSING or file.path in told:
-                continue
-            told.add(file.path)
+        for file in left(outputs):
             role = as_role(roles.get(file.path, {}))
             member = attempt.inner.get(file.path) if attempt.inner else None
             if member is not None:
@@ -147,14 +143,13 @@ class Usage:
         """Whether the record has what lies at ``path`` among what ``maker`` left."""
         if (maker.task, maker.key) not in self._run.directory_makers:
             return True
-        left = self._members.get(id(maker))
-        if left is None:
-            left = self._members[id(maker)] = set()
+        members = self._members.get(id(maker))
+        if members is None:
+            members = self._members[id(maker)] = set()
             end = maker.end
-            for file in (end.outputs if end else None) or ():
-                if file.type is not FileType.MISSING:
-                    left.update(path for path, _ in self._files.parts(file))
-        return path in left
+            for file in left((end.outputs if end else None) or []):
+                members.update(path for path, _ in self._files.parts(file))
+        return path in members
 
     def _is_inside(self, member: Attempt, container: Attempt) -> bool:
         """Whether the document says so: by ``part-of``, at any depth."""
@@ -163,6 +158,18 @@ class Usage:
             if task.attempts[-1] is container:
                 return True
         return False
+
+
+def left(outputs: list[File]) -> list[File]:
+    """What is there of an attempt's outputs, each path once: a directory with its members, where
+    one of the outputs there lists them."""
+    found: dict[str, File] = {}
+    for file in outputs:
+        if file.type is not FileType.MISSING:
+            known = found.get(file.path)
+            if known is None or (file.members and not known.members):
+                found[file.path] = file
+    return list(found.values())
 
 
 def as_role(names: Iterable[str]) -> str:
