@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.airflow.deployment import Deployment
-from tests.airflow.record import nested, ran, tries
+from tests.airflow.record import elements, nested, ran, tries
 from tests.airflow.services import until
 from tests.documents import Document, checked, environment
 
@@ -29,16 +29,20 @@ def scratch(home: Path, **more: str) -> dict[str, str]:
 
 
 def test_postgresql_with_two_schedulers(home: Path) -> None:
+    """Not with SQLite: it has no locks of rows, so that both take the same task instances."""
     deployment = Deployment(home, database="postgresql", settings=scratch(home))
     with deployment:
         deployment.start_scheduler()
         deployment.sync(DAGS)
         steady = [deployment.trigger("steady", run_id=f"steady-{n}") for n in range(2)]
+        plain = [deployment.trigger("plain", run_id=f"plain-{n}") for n in range(6)]
         kinds = deployment.trigger("kinds")
         found = ran(deployment, "kinds", kinds, "failed")
         assert found.attempts("square")[0]["yprov4wms:engine_pool"] == "default_pool"
         for run_id in steady:
             ran(deployment, "steady", run_id, "success")
+        for run_id in plain:
+            assert len(elements(ran(deployment, "plain", run_id, "success"))) == 1
         for scheduler in deployment.schedulers:
             assert "UNEXPECTED COMMIT" not in scheduler.log.read_text()
             assert "provenance is incomplete" not in scheduler.log.read_text()

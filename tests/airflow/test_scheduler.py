@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.airflow.deployment import Deployment
-from tests.airflow.record import document, elements, nested, place, ran, tries
+from tests.airflow.record import document, nested, place, ran, tries
 from tests.airflow.services import until
 from tests.documents import Document, sha256, value
 
@@ -385,17 +385,6 @@ def test_the_scheduler_goes_and_another_comes(deployment: Deployment) -> None:
     deployment.kill(scheduler)
     deployment.start_scheduler()
     ran(deployment, "steady", run_id, "success")
-
-
-def test_two_schedulers(deployment: Deployment) -> None:
-    deployment.start_scheduler()
-    started = [deployment.trigger("steady", run_id=f"two-{n}") for n in range(2)]
-    started_plain = [deployment.trigger("plain", run_id=f"two-{n}") for n in range(6)]
-    for run_id in started:
-        ran(deployment, "steady", run_id, "success")
-    for run_id in started_plain:
-        found = ran(deployment, "plain", run_id, "success")
-        assert len(elements(found)) == 1
 
 
 def test_hooks_left_nothing_behind(deployment: Deployment) -> None:
