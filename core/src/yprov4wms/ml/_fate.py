@@ -25,6 +25,9 @@ SLOT = 1 << 20
 _CRASH = "crash"
 SLOTS = (_CRASH, "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGALRM")
 
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+_TRIES = 100
+
 _FATAL = re.compile(r"^Fatal Python error: (.+)$", re.M)
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$', re.M)
 
@@ -40,7 +43,6 @@ class Watch:
     def install(self) -> None:
         """Raises OSError where the file cannot be made."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             for place, name in enumerate(SLOTS):
                 if name == _CRASH:
                     if not faulthandler.is_enabled():
@@ -55,10 +57,18 @@ class Watch:
             raise
 
     def _open(self, name: str, place: int) -> IO[bytes]:
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = self._created()
         file = self._files[name] = open(fd, "wb", buffering=0)  # noqa: PTH123, SIM115 - kept open
         os.lseek(fd, place * SLOT, os.SEEK_SET)
         return file
+
+    def _created(self) -> int:
+        # Another process of the run that ends now takes the empty folder away again.
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                return os.open(self._path, _FLAGS, 0o644)
+        return os.open(self._path, _FLAGS, 0o644)
 
     def remove(self) -> None:
         """Let go of the signals, and of a file to which nothing was written."""
