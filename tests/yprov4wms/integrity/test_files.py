@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -264,3 +266,24 @@ def test_what_cannot_be_read_is_not_called_the_same(tasks: Tasks) -> None:
     (tasks.folder / "out/b.txt").chmod(0)
     found = files_of(tasks)
     assert [result.path for result in found.skipped] == ["out/b.txt"]
+
+
+@pytest.mark.parametrize("level", ["2", "1"], ids=["ml-run", "task"])
+def test_what_was_staged_for_an_ml_run_is_not_missed(tmp_path: Path, level: str) -> None:
+    sha256 = hashlib.sha256(b"data").hexdigest()
+    (tmp_path / "data").write_bytes(b"data")
+
+    def entity(path: Path) -> dict[str, str]:
+        return {"yprov4wms:path": str(path), "yprov4wms:sha256": sha256}
+
+    content = {
+        "entity": {"run:a": entity(tmp_path / "data"), "ml1:b": entity(tmp_path / "stg" / "data")},
+        "activity": {"ml1:run": {"yprov4wfs:level": level}},
+        "used": {"_:u": {"prov:activity": "ml1:run", "prov:entity": "ml1:b"}},
+        "wasDerivedFrom": {"_:d": {"prov:generatedEntity": "ml1:b", "prov:usedEntity": "run:a"}},
+    }
+    place = tmp_path / "prov.json"
+    place.write_text(json.dumps(content))
+    found = verify_document(str(place)).files
+    assert found is not None
+    assert (len(found.removed), len(found.gone)) == ((1, 0) if level == "2" else (0, 1))

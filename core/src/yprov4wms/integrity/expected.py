@@ -141,7 +141,7 @@ def _versions(scope: _Scope, root: str | None, directory: str | None) -> Iterato
         if isinstance(activity.directory, str)
     }
     moments = _moments(scope)
-    moved = _moved(scope)
+    moved, staged = _moved(scope), _staged(scope)
     inside = _members(scope)
     in_store = _diffs(scope)
     for name, entity in scope.entity.items():
@@ -157,6 +157,8 @@ def _versions(scope: _Scope, root: str | None, directory: str | None) -> Iterato
             one.skipped = "is relative, and the document does not tell to what (--directory)"
         if name in moved:
             one.gone = f"moved to {moved[name]}"
+        elif name in staged:
+            one.gone = f"staged for an ML run, from {staged[name]}"
         if one.directory:
             paths = (scope.entity[m].path for m in inside.get(name, ()) if m in scope.entity)
             start = entity.path.rstrip("/") + "/"
@@ -234,6 +236,26 @@ def _moved(scope: _Scope) -> dict[str, str]:
             same = new.sha256 is not None and new.sha256 == old.sha256
             if same and new.path != old.path:
                 found[one.old] = str(new.path)
+    return found
+
+
+def _staged(scope: _Scope) -> dict[str, str]:
+    """What ML runs used at a place of the engine's making (CWL), and where it came from."""
+    inner = {
+        name
+        for name, activity in scope.activity.items()
+        if activity.level in (Level.ML_RUN, Level.ML_CONTEXT)
+    }
+    used = {_text(event.entity) for event in scope.used.values() if _text(event.activity) in inner}
+    made = {_text(event.entity) for event in scope.wasGeneratedBy.values()}
+    found: dict[str, str] = {}
+    staged = used - made
+    for one in scope.wasDerivedFrom.values():
+        if _text(one.new) in staged and _text(one.old) in scope.entity:
+            new, old = scope.entity.get(one.new), scope.entity[one.old]
+            same = new is not None and new.sha256 is not None and new.sha256 == old.sha256
+            if same and new is not None and new.path != old.path:
+                found[one.new] = str(old.path)
     return found
 
 
