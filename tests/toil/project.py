@@ -60,8 +60,9 @@ def facts(run: Run) -> dict[str, dict[str, Any]]:
         attempt = task.attempts[-1] if task.attempts else None
         start = attempt.start if attempt else None
         end = attempt.end if attempt else None
-        sources = attempt.sources if attempt else []
-        inputs = zip((start.inputs if start else None) or [], sources or [], strict=True)
+        used = (start.inputs if start else None) or []
+        sources = (attempt.sources if attempt else None) or [None] * len(used)
+        inputs = zip(used, sources, strict=True)
         found[task.label] = {
             "step": task.step,
             "parent": label.get(task.parent or ""),
